@@ -1,0 +1,1 @@
+"""Orders, and the state they fold into."""

@@ -1,0 +1,1 @@
+"""What was answered, to whom: written before it leaves, provable afterwards."""

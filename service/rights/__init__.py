@@ -1,0 +1,1 @@
+"""Who has which rights: the model, the decision and its rendering."""

@@ -1,0 +1,190 @@
+"""Settings, read once from `relais.toml` and `RELAIS_*`, and the paths of a home.
+
+Every setting, its unit and default is a field here; docs/settings.md lists the same. An unknown key stops the start.
+`RELAIS_<SECTION>_<KEY>` overrides a key, e.g. `RELAIS_RIGHTS_PORT=9000`.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from service.errors import SettingsError
+
+SETTINGS_FILE = "relais.toml"
+
+
+class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """A table of relais.toml."""
+
+
+class InstanceSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Who this installation is. `name` is the `aud` of tokens; `demo` allows private keys that production forbids."""
+
+    name: str = "relais-droits"
+    node: str = "node-1"
+    demo: bool = False
+
+
+class ServerSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """One HTTP server: address, port, worker processes."""
+
+    host: str = "127.0.0.1"
+    port: int = 8080
+    workers: int = 2
+
+
+class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Key files, relative to the home or absolute. In production the pepper and private keys lie elsewhere."""
+
+    pepper: str = "keys/pepper.jwk"
+    receipt: str = "keys/receipt.jwk"
+    receipts_retired: tuple[str, ...] = ()
+    order: str = "keys/order.jwk"
+    order_public: tuple[str, ...] = ("keys/order.pub.jwk",)
+    officers: tuple[str, ...] = ("keys/officer.pub.jwk",)
+
+
+class RightsSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Rules of the rights query: whole days around today a service date may lie; AMC numbers of other operators."""
+
+    past_days: int = 90
+    ahead_days: int = 1
+    out_of_scope_amcs: tuple[str, ...] = ("99999997", "88888888", "75500017")
+
+
+class LimitSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Limits of one worker: bytes, seconds, counts."""
+
+    body_bytes: int = 64 * 1024
+    batch_bytes: int = 256 * 1024
+    body_seconds: float = 2.0
+    bodies_in_flight: int = 512
+    retry_seconds: float = 300.0
+    retry_entries: int = 10_000
+    token_entries: int = 4096
+
+
+class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """`fsync = false` is for measuring only: an answer then may outlive its record."""
+
+    fsync: bool = True
+
+
+class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How often a worker looks for orders and reports, in seconds."""
+
+    watch_seconds: float = 0.1
+    heartbeat_seconds: float = 1.0
+
+
+class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How many superseded snapshots stay for a rollback, and how close to expiry status begins to warn (hours)."""
+
+    keep: int = 3
+    expiry_warning_hours: int = 48
+
+
+class Settings(_Section, frozen=True, forbid_unknown_fields=True):
+    """All of relais.toml."""
+
+    instance: InstanceSettings = InstanceSettings()
+    rights: ServerSettings = ServerSettings()
+    admin: ServerSettings = ServerSettings(port=8081)
+    keys: KeySettings = KeySettings()
+    query: RightsSettings = RightsSettings()
+    limits: LimitSettings = LimitSettings()
+    journal: JournalSettings = JournalSettings()
+    control: ControlSettings = ControlSettings()
+    snapshot: SnapshotSettings = SnapshotSettings()
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """The one directory that holds an installation."""
+
+    root: Path
+
+    def path(self, name: str) -> Path:
+        """A path named in the settings: relative to the home, or absolute."""
+        return self.root / name
+
+    @property
+    def settings(self) -> Path:
+        """relais.toml."""
+        return self.root / SETTINGS_FILE
+
+    @property
+    def keys(self) -> Path:
+        """Key files of a demo home."""
+        return self.root / "keys"
+
+    @property
+    def trust(self) -> Path:
+        """The trust file: who may sign snapshots, and how many of them it takes."""
+        return self.root / "trust.json"
+
+    @property
+    def snapshots(self) -> Path:
+        """Staged and verified snapshots, one folder a sequence."""
+        return self.root / "snapshots"
+
+    @property
+    def orders(self) -> Path:
+        """The order store."""
+        return self.root / "control" / "orders.db"
+
+    @property
+    def fleet(self) -> Path:
+        """The second store: heartbeats and the register of journal segments."""
+        return self.root / "control" / "fleet.db"
+
+    @property
+    def node(self) -> Path:
+        """What this node remembers by itself: last orders seen, floor, latest time seen."""
+        return self.root / "node"
+
+    @property
+    def journal(self) -> Path:
+        """Journal segments and their key files."""
+        return self.root / "journal"
+
+    @property
+    def run(self) -> Path:
+        """Locks of running workers."""
+        return self.root / "run"
+
+    @property
+    def demo(self) -> Path:
+        """Synthetic rows and example queries of a demo home."""
+        return self.root / "demo"
+
+
+def load_settings(home: Home, environment: Mapping[str, str]) -> Settings:
+    """Settings of a home with overrides from the environment. Raises `SettingsError` naming the key at fault."""
+    try:
+        tables = tomllib.loads(home.settings.read_text("utf-8"))
+    except FileNotFoundError as error:
+        raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
+    for section in Settings.__struct_fields__:
+        kind = type(getattr(Settings(), section))
+        for key in kind.__struct_fields__:
+            value = environment.get(f"RELAIS_{section}_{key}".upper())
+            if value is not None:
+                tables.setdefault(section, {})[key] = _typed(value, getattr(kind(), key))
+    try:
+        # strict=False lets the text of an environment variable become a number or a boolean.
+        return msgspec.convert(tables, Settings, strict=False)
+    except msgspec.ValidationError as error:
+        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+
+
+def _typed(value: str, default: Any) -> Any:
+    return value.split(",") if isinstance(default, tuple) else value

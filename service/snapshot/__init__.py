@@ -1,0 +1,1 @@
+"""Snapshots: built, signed, verified, activated, read."""

@@ -1,0 +1,1 @@
+"""The restored Visiodroits, behind a port."""
