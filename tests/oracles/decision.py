@@ -1,4 +1,4 @@
-"""The decided part of an answer (docs/degraded_modes.md, docs/api.md) worked out a second time.
+"""The decided part of an answer (docs/degraded_modes.md) worked out a second time.
 
 Plain JSON in, plain JSON out: `answer` gives status, advice, degraded, reasons, source and contracts as the caller
 would see them. It shares no line and no type with service.rights.
