@@ -13,6 +13,7 @@ RelaisError
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
+│   ├── TrustRefused          the trust file breaks a rule, or a rotation does
 │   └── SnapshotRefused       a verification step of a snapshot failed
 ├── BuildError                a snapshot cannot be built from these inputs
 ├── ControlError              orders and shared state
@@ -205,6 +206,12 @@ class SignatureRejected(TrustError):
     """A signed object whose form or signatures do not hold."""
 
     code = "signature_rejected"
+
+
+class TrustRefused(TrustError):
+    """A trust file that breaks a rule of its own, is expired, or does not follow the one before."""
+
+    code = "trust_refused"
 
 
 class SnapshotRefused(TrustError):
