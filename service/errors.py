@@ -13,7 +13,8 @@ RelaisError
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
-│   └── SnapshotRefused       a verification step of a snapshot failed
+│   ├── SnapshotRefused       a verification step of a snapshot failed
+│   └── LayerRejected · RecordUnreadable   sealed data that does not open
 ├── BuildError                a snapshot cannot be built from these inputs
 ├── ControlError              orders and shared state
 │   └── StoreUnavailable · ChainBroken · VersionConflict
@@ -217,6 +218,18 @@ class SnapshotRefused(TrustError):
         self.step = step
         self.expected = expected
         self.found = found
+
+
+class LayerRejected(TrustError):
+    """A data file that is not a layer, is cut short, or was sealed with another pepper."""
+
+    code = "layer_rejected"
+
+
+class RecordUnreadable(TrustError):
+    """One sealed record that does not open or decode."""
+
+    code = "record_unreadable"
 
 
 class BuildError(RelaisError):
