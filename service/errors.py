@@ -13,13 +13,9 @@ RelaisError
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
-<<<<<<< HEAD
+│   ├── TrustRefused          the trust file breaks a rule, or a rotation does
 │   ├── SnapshotRefused       a verification step of a snapshot failed
 │   └── LayerRejected · RecordUnreadable   sealed data that does not open
-=======
-│   ├── TrustRefused          the trust file breaks a rule, or a rotation does
-│   └── SnapshotRefused       a verification step of a snapshot failed
->>>>>>> supply
 ├── BuildError                a snapshot cannot be built from these inputs
 │   └── RowRejected           one source row is bad
 ├── ControlError              orders and shared state
