@@ -6,9 +6,9 @@ from enum import StrEnum
 
 
 class Step(StrEnum):
-    """The steps in the order they are taken; docs/trust_format.md explains each. Staging comes before them all."""
+    """The steps in the order they are taken (docs/trust_format.md); 0 is being able to read and copy at all."""
 
-    STAGING = "0 staging"
+    FOLDER = "0 folder"
     SIZE = "1 size caps"
     SIGNATURES = "2 signatures and threshold"
     FORMAT = "3 parse and format"
