@@ -20,6 +20,8 @@ STEP: Final = 64
 CANARY: Final = 0b1
 #: `date.toordinal()` of 1970-01-01: stored dates are days since then.
 EPOCH: Final = dt.date(1970, 1, 1).toordinal()
+#: Where an encoded contract holds its AMC number: after the heads of the array and of a text of 10.
+AMC_SLICE: Final = slice(2, 12)
 
 _ENCODER: Final = msgspec.msgpack.Encoder()
 _FROM_DAYS: Final = dt.date.fromordinal
