@@ -22,7 +22,7 @@ from service.errors import OperatorError, SnapshotRefused
 from service.files import sync_directory
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet
 from service.snapshot.manifest import Manifest
-from service.snapshot.stage import STAGING_PREFIX, remove
+from service.snapshot.stage import STAGING_PREFIX, remove, stage
 from service.snapshot.steps import Step
 from service.snapshot.verdict import verdict_of, verdict_path, write_verdict
 from service.snapshot.verify import Conditions, Examination, Ordered

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
@@ -12,6 +12,9 @@ from service.files import write_durable
 from service.jose import canonical
 from service.snapshot.guard import Floor, higher_floor
 from service.snapshot.steps import Step
+
+#: Its name among what a node remembers (`<home>/node`).
+FLOOR_FILE: Final = "floor.json"
 
 
 def load_floor(path: Path) -> Floor | None:
