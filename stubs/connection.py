@@ -28,10 +28,16 @@ class Reply(NamedTuple):
 
 
 class Signer:
-    """Mints the tokens of one client with its private JWK file (RFC 7523 claims); one is used until it ages."""
+    """Mints the tokens of one client with its private JWK file (RFC 7523 claims); one is used until it ages.
+
+    Raises `OSError`, `ValueError` or `jwt.PyJWTError` for a file that holds no key to sign with.
+    """
 
     def __init__(self, client: str, key_file: Path, audience: str = "relais-droits") -> None:
-        jwk = jwt.PyJWK(orjson.loads(key_file.read_bytes()))
+        document = orjson.loads(key_file.read_bytes())
+        if not isinstance(document, dict) or "d" not in document:
+            raise ValueError("the key file holds no private JWK")
+        jwk = jwt.PyJWK(document)
         self._key, self._alg = jwk.key, jwk.algorithm_name
         self._headers = {"typ": "JWT", **({"kid": jwk.key_id} if jwk.key_id else {})}
         self._claims = {"iss": client, "sub": client, "aud": audience}

@@ -21,7 +21,8 @@ class Product:
 class Insurer:
     """An AMC: its share of the households (weight), how it numbers members, its products and its policy.
 
-    `policy` holds the lines of `[amc.stand_in]`; `extract_age` is how long before `now` it extracted its rows.
+    `policy` holds the lines of `[amc.stand_in]`; `extract_age` is how long before `now` it extracted its rows, and
+    `guaranteed_days` how long after `now` its guarantee ends, if it says so.
     """
 
     number: str
@@ -33,6 +34,7 @@ class Insurer:
     products: tuple[Product, ...]
     policy: str
     extract_age: dt.timedelta
+    guaranteed_days: int | None = None
 
 
 _FULL = Product({"PH1": 100, "PH2": 100, "PH4": 100, "PH7": 100, "MX7": 100, "PMR": 100, "HD1": 100}, "TR")
@@ -55,7 +57,7 @@ INSURERS: Final = (
     Insurer("0990000011", "Mutuelle Exemple Azur", 30, "EX{:06d}", "RO", "EXA100",
             (_FULL, _BASIC), _policy(31, 7, 14) + _GUARANTEES, dt.timedelta(hours=2)),
     Insurer("0990000022", "Mutuelle Exemple Bruyère", 22, "EX{:06d}", "RO", "",
-            (_FULL, _SHARE), _policy(10, 7, 10) + _GUARANTEES_ALL, dt.timedelta(hours=3, minutes=20)),
+            (_FULL, _SHARE), _policy(10, 7, 10) + _GUARANTEES_ALL, dt.timedelta(hours=3, minutes=20), 180),
     Insurer("0990000033", "Assurance Exemple Corail", 15, "EX-{:08d}", "AC", "EXC",
             (_SHARE, _PARTIAL), _policy(15, 2, 7, "patient_pays"), dt.timedelta(hours=1, minutes=5)),
     Insurer("0990000044", "Prévoyance Exemple Dune", 13, "EX{:07d}/A", "CM", "EXD7",
@@ -79,7 +81,8 @@ def policy_toml(now: dt.datetime) -> str:
 
 def _table(insurer: Insurer, now: dt.datetime) -> str:
     extracted = (now - insurer.extract_age).astimezone(dt.UTC).replace(microsecond=0)
+    until = insurer.guaranteed_days and f"until = {(extracted + dt.timedelta(insurer.guaranteed_days)).date()}\n"
     return (
         f'[[amc]]\nnumber = "{insurer.number}"\nname = "{insurer.name}"\n'
-        f"extracted_at = {extracted:%Y-%m-%dT%H:%M:%SZ}\n[amc.stand_in]\n{insurer.policy}"
+        f"extracted_at = {extracted:%Y-%m-%dT%H:%M:%SZ}\n[amc.stand_in]\n{insurer.policy}{until or ''}"
     )

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import aiohttp
+import jwt
 import orjson
 
 from stubs.connection import Pharmacy, Reply, Signer
@@ -97,7 +98,11 @@ def _parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; gives its exit status."""
     options = _parser().parse_args(arguments)
-    signer = Signer(options.client, options.key, options.audience)
+    try:
+        signer = Signer(options.client, options.key, options.audience)
+    except (OSError, ValueError, jwt.PyJWTError) as error:
+        print(f"pharmacy: {options.key}: {error}", file=sys.stderr)
+        return 2
     if options.command == "load":
         return asyncio.run(run(options, signer))
     query = options.query.read_bytes() if options.query else sys.stdin.buffer.read()
