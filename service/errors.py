@@ -13,7 +13,8 @@ RelaisError
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
-│   └── SnapshotRefused       a verification step of a snapshot failed
+│   ├── SnapshotRefused       a verification step of a snapshot failed
+│   └── ReceiptRejected       a receipt does not hold; `reason` is its code
 ├── BuildError                a snapshot cannot be built from these inputs
 ├── ControlError              orders and shared state
 │   └── StoreUnavailable · ChainBroken · VersionConflict
@@ -217,6 +218,16 @@ class SnapshotRefused(TrustError):
         self.step = step
         self.expected = expected
         self.found = found
+
+
+class ReceiptRejected(TrustError):
+    """A receipt does not hold. `reason` is a code of docs/journal_format.md."""
+
+    code = "receipt_rejected"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the receipt does not hold: {reason}")
+        self.reason = reason
 
 
 class BuildError(RelaisError):
