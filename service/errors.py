@@ -2,7 +2,7 @@
 
 RelaisError
 ├── CallerError               the request is at fault (4xx)
-│   ├── MalformedJson · InvalidField · MediaType · BodyTooLarge · HeaderTooLarge · RequestTimeout
+│   ├── MalformedRequest · MalformedJson · InvalidField · MediaType · BodyTooLarge · HeaderTooLarge · RequestTimeout
 │   ├── NotFound · MethodNotAllowed · Conflict
 │   └── PreconditionRequired · PreconditionFailed
 ├── AccessError               the caller may not (401, 403, 429)
@@ -15,7 +15,8 @@ RelaisError
 │   ├── KeyRejected · SignatureRejected
 │   ├── TrustRefused          the trust file breaks a rule, or a rotation does
 │   ├── SnapshotRefused       a verification step of a snapshot failed
-│   └── LayerRejected · RecordUnreadable   sealed data that does not open
+│   ├── LayerRejected · RecordUnreadable   sealed data that does not open
+│   └── ReceiptRejected       a receipt does not hold; `reason` is its code
 ├── BuildError                a snapshot cannot be built from these inputs
 │   └── RowRejected           one source row is bad
 ├── ControlError              orders and shared state
@@ -50,6 +51,12 @@ class CallerError(RelaisError):
     def __init__(self, detail: str = "", pointer: str = "") -> None:
         super().__init__(detail)
         self.pointer = pointer
+
+
+class MalformedRequest(CallerError):
+    """Not HTTP/1.1 as we accept it."""
+
+    code = "malformed_request"
 
 
 class MalformedJson(CallerError):
@@ -238,6 +245,16 @@ class RecordUnreadable(TrustError):
     """One sealed record that does not open or decode."""
 
     code = "record_unreadable"
+
+
+class ReceiptRejected(TrustError):
+    """A receipt does not hold. `reason` is a code of docs/journal_format.md."""
+
+    code = "receipt_rejected"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the receipt does not hold: {reason}")
+        self.reason = reason
 
 
 class BuildError(RelaisError):
