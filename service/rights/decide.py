@@ -59,6 +59,10 @@ class Decision(msgspec.Struct, frozen=True, gc=False):
     counter_text: str
 
 
+# Bound once: reading a member of an enum costs as much as a call.
+_OPEN, _UNKNOWN, _CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED
+_UPSTREAM = SourceKind.UPSTREAM
+
 _AMBIGUOUS: Verdict = (Status.UNKNOWN, Reason.IDENTITY_AMBIGUOUS)
 _CLOCK_SUSPECT: Verdict = (Status.UNKNOWN, Reason.CLOCK_SUSPECT)
 _POSITION = {Status.OPEN: 0, Status.UNKNOWN: 1, Status.CLOSED: 2}
@@ -90,7 +94,7 @@ def decide(
         if query.amc is None or contract.amc == query.amc
     ]
     if not shown:
-        other_open = any(verdict[0] is Status.OPEN for verdict in verdicts)
+        other_open = any(verdict[0] is _OPEN for verdict in verdicts)
         absent = (Reason.BENEFICIARY_UNKNOWN, Reason.OTHER_AMC_OPEN) if other_open else (Reason.BENEFICIARY_UNKNOWN,)
         return _undetermined((*own, *absent), query, knowledge)
     if len(shown) > 1:
@@ -100,7 +104,7 @@ def decide(
 
 def _mode_and_source(knowledge: Knowledge, stance: Stance) -> tuple[Reason, ...]:
     reasons = []
-    if knowledge.kind is not SourceKind.UPSTREAM:
+    if knowledge.kind is not _UPSTREAM:
         if stance.mode is not Mode.LIVE:
             reasons.append(Reason.UPSTREAM_DISABLED)
         elif stance.upstream_failed:
@@ -134,7 +138,7 @@ def _undetermined(reasons: tuple[Reason, ...], query: Query, knowledge: Knowledg
     main = reasons[-1]
     asked = None if query.amc is None or main in _WITHOUT_AMC else knowledge.amcs.get(query.amc)
     advice = Advice.CHECK_CARD if asked is None else _ON_UNKNOWN[asked.stand_in.on_unknown]
-    return Decision(Status.UNKNOWN, advice, in_order(reasons), (), counter_text(Status.UNKNOWN, main, advice))
+    return Decision(_UNKNOWN, advice, in_order(reasons), (), counter_text(_UNKNOWN, main, advice))
 
 
 def _verdicts(
@@ -145,7 +149,7 @@ def _verdicts(
     if len(contracts) > 1:
         verdicts = _tell_twins(contracts, _notice_change_of_insurer(contracts, verdicts))
     if stance.clock_suspect:
-        verdicts = [_CLOCK_SUSPECT if verdict[0] is Status.CLOSED else verdict for verdict in verdicts]
+        verdicts = [_CLOCK_SUSPECT if verdict[0] is _CLOSED else verdict for verdict in verdicts]
     return verdicts
 
 
@@ -172,12 +176,12 @@ def _tell_twins(contracts: Sequence[Contract], verdicts: list[Verdict]) -> list[
     """Both unknown where two people may stand behind one key. All pairs are judged on the verdicts as they came in."""
     told = list(verdicts)
     for (i, one), (j, other) in itertools.combinations(enumerate(contracts), 2):
-        if verdicts[i][0] is not verdicts[j][0] and _same_person_twice(one, other):
+        if verdicts[i][0] is not verdicts[j][0] and _indistinguishable(one, other):
             told[i] = told[j] = _AMBIGUOUS
     return told
 
 
-def _same_person_twice(one: Contract, other: Contract) -> bool:
+def _indistinguishable(one: Contract, other: Contract) -> bool:
     return (
         one.amc == other.amc
         and one.member == other.member
@@ -199,7 +203,7 @@ def _judged(contract: Contract, verdict: Verdict, query: Query, knowledge: Knowl
     if amc is None:
         return Judged(contract, None, status, reasons, None)
     age = freshness(amc.extracted_at, now, amc.stand_in.max_age_days)
-    if status is not Status.OPEN:
+    if status is not _OPEN:
         return Judged(contract, amc, status, reasons, age)
     rates: Mapping[str, int | None] = contract.rates
     if query.benefits:
@@ -226,30 +230,42 @@ def _overall(own: tuple[Reason, ...], shown: list[Judged], query: Query, knowled
     """Any open → open; else any unknown → unknown; else closed, but only for the AMC asked for."""
     first = shown[0]
     status, main = first.status, first.reasons[0] if first.reasons else None
-    if status is Status.OPEN:
-        if min(judged.contract.payer_rank for judged in shown) < first.contract.payer_rank:
-            main = Reason.FIRST_PAYER_NOT_OPEN
-            own = (*own, main)
-        elif main is Reason.BENEFIT_NOT_LISTED:
-            main = None
-    elif status is Status.CLOSED and query.amc is None:
-        status, main = Status.UNKNOWN, Reason.OTHER_COVER_POSSIBLE
-        own = (*own, main)
+    reasons = [*own]
+    for judged in shown:
+        reasons += judged.reasons
+    if status is _OPEN:
+        main = Reason.FIRST_PAYER_NOT_OPEN if _first_payer_missing(shown) else _unless_benefit(main)
+    elif status is _CLOSED and query.amc is None:
+        status, main = _UNKNOWN, Reason.OTHER_COVER_POSSIBLE
+    if main is not None:
+        reasons.append(main)
     advice = _advice(status, main, shown, knowledge)
-    reasons = in_order(itertools.chain(own, *(judged.reasons for judged in shown)))
-    return Decision(status, advice, reasons, tuple(shown), counter_text(status, main, advice))
+    return Decision(status, advice, in_order(reasons), tuple(shown), counter_text(status, main, advice))
+
+
+def _first_payer_missing(shown: list[Judged]) -> bool:
+    """Whether a contract pays before all open ones. The first is open, with the lowest rank among those."""
+    lowest = shown[0].contract.payer_rank
+    return len(shown) > 1 and any(judged.contract.payer_rank < lowest for judged in shown)
+
+
+def _unless_benefit(main: Reason | None) -> Reason | None:
+    """A benefit without a rate says nothing about the rights."""
+    return None if main is Reason.BENEFIT_NOT_LISTED else main
 
 
 def _advice(status: Status, main: Reason | None, shown: list[Judged], knowledge: Knowledge) -> Advice:
     if main is Reason.FIRST_PAYER_NOT_OPEN:
         return Advice.CHECK_CARD
-    if status is Status.CLOSED:
+    if status is _CLOSED:
         return Advice.DO_NOT_APPLY
-    if status is Status.OPEN:
-        sure = knowledge.kind is SourceKind.UPSTREAM or all(
-            judged.guarantee is not None for judged in shown if judged.status is Status.OPEN
-        )
-        return Advice.APPLY if sure else Advice.APPLY_UNGUARANTEED
+    if status is _OPEN:
+        return Advice.APPLY if knowledge.kind is _UPSTREAM or _guaranteed(shown) else Advice.APPLY_UNGUARANTEED
     wishes = {None if judged.amc is None else judged.amc.stand_in.on_unknown for judged in shown}
     wish = wishes.pop() if len(wishes) == 1 else None
     return Advice.CHECK_CARD if wish is None else _ON_UNKNOWN[wish]
+
+
+def _guaranteed(shown: list[Judged]) -> bool:
+    """Whether every open contract is guaranteed: the advice must hold whichever of them is invoiced."""
+    return None not in [judged.guarantee for judged in shown if judged.status is _OPEN]

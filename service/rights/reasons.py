@@ -6,7 +6,7 @@ docs/degraded_modes.md explains each.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from enum import StrEnum
 
 
@@ -82,6 +82,8 @@ def sentence(reason: Reason) -> str:
     return _SENTENCES[reason]
 
 
-def in_order(reasons: Iterable[Reason]) -> tuple[Reason, ...]:
+def in_order(reasons: Collection[Reason]) -> tuple[Reason, ...]:
     """Each reason once, in the order of the list above."""
+    if len(reasons) < 2:  # as in most answers
+        return tuple(reasons)
     return tuple(sorted(set(reasons), key=_ORDER.__getitem__))
