@@ -219,5 +219,7 @@ class _SegmentReader:
         if self._report.header is None and not self._report.findings:
             self._add(Cause.EDIT, "the segment does not begin with its header")
         tail = Tear(lines=self._span.count, bytes=self._span.size + torn, zeros=self._tear is not None)
-        if tail:
+        if self._span.tail_fault is not None:
+            self._report.findings.append(self._span.tail_fault)
+        elif tail:
             self._add(Cause.TORN_TAIL, str(tail), self._report.entries)

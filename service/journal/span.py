@@ -43,10 +43,16 @@ class Span:
         self.torn = False
         self.head_line: int | None = None
         self._fault: Finding | None = None
+        self._fault_at = first
         self._numbers = 0
         self._squares = 0
         self._digest = hashlib.sha256()
         self._root = RunningRoot()
+
+    @property
+    def tail_fault(self) -> Finding | None:
+        """What is wrong with lines that no head follows, beyond what a crash does to them."""
+        return None if self.torn else self._fault
 
     def place(self) -> tuple[int, ...]:
         """(first, last, line) for a finding about the whole batch."""
@@ -86,6 +92,7 @@ class Span:
     def _blame(self, cause: Cause, text: str, first: int, last: int, line: int | None) -> None:
         if self._fault is None:
             self._fault = Finding(cause, self.segment, text, first, last, line)
+            self._fault_at = self.next
 
     def compare(self, head: Head, previous: str | None) -> Finding | None:
         """The first thing in which the lines and their verified head disagree; `previous` None is not known."""
@@ -119,17 +126,19 @@ class Span:
         return None
 
     def _in_place(self, head: Head, fault: Finding) -> Finding:
-        """A fault in the numbering of as many lines as were signed is no gap: they were shuffled, or one replaced."""
-        if self.count != head.size or fault.cause is Cause.EDIT or fault.first is None:
+        """The same fault, seen with the head: what looked like a gap or an entry may have been something else."""
+        if fault.cause is Cause.EDIT and fault.first == head.first > self.first:
+            text = "the head of these entries is not as it was written"
+            return Finding(Cause.EDIT, self.segment, text, self.first, head.first - 1, fault.line)
+        if fault.cause is Cause.EDIT or (self.first, self.count) != (head.first, head.size):
             return fault
-        if self.first != head.first:
-            return fault
+        # As many lines as were signed, but numbered otherwise: they were shuffled, or one was replaced.
         numbers = range(head.first, head.first + head.size)
         text = "the entries of this batch are out of order from here"
         cause = Cause.REORDERED
         if (self._numbers, self._squares) != (sum(numbers), sum(n * n for n in numbers)):
             cause, text = Cause.EDIT, "another line stands in its place"
-        at = fault.first if fault.cause is Cause.GAP else self.first
+        at = self._fault_at
         return Finding(cause, self.segment, text, at, at, fault.line)
 
     def _finding(self, cause: Cause, text: str, first: int, last: int) -> Finding:
