@@ -212,7 +212,7 @@ class Ledger:
         """A copy that cannot be written must not keep a suspension from taking effect: it is reported."""
         try:
             # After a failed write nobody knows which pages are durable: the file is written anew, not appended to.
-            if self._copy_unsound or not self._replica.extend(rows):
+            if self._copy_unsound or not self._extend_copy(rows):
                 last = rows[-1][0] if rows else self.state.version
                 self._replica.replace(self._store.read(1)[:last])
         except OSError as error:
@@ -222,6 +222,16 @@ class Ledger:
             if self._replica.writable:
                 self._copy_unsound = False
                 self._report(copy_error=None)
+
+    def _extend_copy(self, rows: Sequence[StoredOrder]) -> bool:
+        """As `Replica.extend`; a copy that contradicts the store counts only if it verifies, else it is damaged."""
+        try:
+            return self._replica.extend(rows)
+        except ChainBroken:
+            kept, damaged = self._replica.load()
+            if not damaged and _Verifier(self._keys).accept(kept)[1] is None:
+                raise
+            return False
 
     def _report(self, **changes: Any) -> None:
         self._status = msgspec.structs.replace(self._status, version=self.state.version, **changes)

@@ -119,7 +119,7 @@ def _continues(lines: Sequence[bytes], orders: Sequence[StoredOrder]) -> bool:
         return False
     for order in orders:
         kept = _parse(lines[order[0] - 1]) if order[0] <= len(lines) else order
-        if kept is None:
+        if kept is None or kept[0] != order[0]:
             return False
         if kept != order:
             raise ChainBroken(f"this node kept another order {order[0]} than the store's")

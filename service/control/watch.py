@@ -40,7 +40,8 @@ class WatchStatus(msgspec.Struct, frozen=True):
 class Watcher:
     """Calls `on_change(view)` at the start and after every change, however the change came about.
 
-    The next order waits for `on_change`: what takes long (opening a snapshot) it only starts. If it raises a `RelaisError` or an `OSError` it is called again each second until it succeeds.
+    The next order waits for `on_change`: what takes long (opening a snapshot) it only starts. If it raises a
+    `RelaisError` or an `OSError` it is called again each second until it succeeds.
     """
 
     def __init__(

@@ -191,9 +191,14 @@ def test_killed_between_any_two_steps_of_an_append_leaves_old_or_new(path: Path,
         if child == 0:
             _Mortal.left = step
             monkeypatch.setattr(database.sqlite3, "connect", lambda *a, **k: connect(*a, **{"factory": _Mortal, **k}))
-            SqliteOrderStore(path).append(version, f"order {version}")
-            os._exit(0)
-        survived = os.waitpid(child, 0)[1] == 0
+            try:
+                SqliteOrderStore(path).append(version, f"order {version}")
+                os._exit(0)
+            finally:
+                os._exit(1)
+        ended = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert ended in (0, -signal.SIGKILL)
+        survived = ended == 0
         after = SqliteOrderStore(path)
         rows = after.read(1)
         after.close()

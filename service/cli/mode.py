@@ -1,0 +1,88 @@
+"""`relais mode`: how queries are answered, everywhere and for one AMC."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.ordering import give_orders, open_ledger, parse_until
+from service.clock import SystemClock
+from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
+from service.control.ledger import Intent
+from service.control.modes import check_mode, differing_scopes
+from service.control.state import ModeState, State
+
+app = App(name="mode", help="Show or set how queries are answered: live, degraded or suspended.")
+
+
+@app.command(name="show")
+def show(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """Show the mode of every scope, and the order that set it."""
+    where, settings = open_home(home)
+    with open_ledger(where, settings, stale=True) as ledger:
+        view, status = ledger.state.view(SystemClock().now()), ledger.status
+    modes = {EVERYWHERE: view.mode_for(None), **view.modes}
+    if status.error:
+        print(f"relais: shown from this node's copy: {status.error}", file=sys.stderr)
+    if json:
+        scopes = {scope: _members(mode) for scope, mode in sorted(modes.items())}
+        print_json({"order_version": view.version, "source": status.source, "modes": scopes})
+        return
+    for scope, mode in sorted(modes.items()):
+        print(f"{scope:<10}  {mode.mode:<9}  {_origin(mode)}")
+
+
+@app.command(name="set")
+def set_mode(
+    mode: ModeName,
+    /,
+    *,
+    reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
+    scope: Annotated[str, Parameter(help="An AMC number, or * for all.")] = EVERYWHERE,
+    until: Annotated[str | None, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")] = None,
+    clear: Annotated[
+        bool, Parameter(name="--all", negative="", help="With scope *: also clear the AMCs that differ.")
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+) -> int:
+    """Set the mode of a scope, and return when every worker follows (status 3 if one does not)."""
+    where, settings = open_home(home)
+    # No upstream can be configured yet.
+    check_mode(mode, upstream_configured=False)
+    now = SystemClock().now()
+    end = None if until is None else parse_until(until, now)
+    target = parse_scope(scope)
+    who = actor()
+    order = Intent(kind=Kind.MODE_SET, scope=target, body={"mode": mode}, reason=reason, actor=who, until=end)
+
+    def plan(state: State) -> list[Intent]:
+        others = differing_scopes(state.view(now), mode) if target == EVERYWHERE else []
+        if not clear:
+            for other in others:
+                print(f"still differs: {other} {state.view(now).modes[other].mode} (--all clears it)")
+            return [order]
+        cleared = [Intent(kind=Kind.MODE_CLEAR, scope=one, body={}, reason=reason, actor=who) for one in others]
+        # The mode of all first: if what follows fails, a suspension already holds.
+        return [order, *cleared]
+
+    return give_orders(where, settings, plan)
+
+
+def _members(mode: ModeState) -> dict[str, Any]:
+    return {
+        "mode": mode.mode,
+        "order": mode.version,
+        "since": None if mode.since is None else instant_text(mode.since),
+        "until": None if mode.until is None else instant_text(mode.until),
+        "reason": mode.reason,
+    }
+
+
+def _origin(mode: ModeState) -> str:
+    if mode.version is None or mode.since is None:
+        return "by default"
+    until = "" if mode.until is None else f" until {instant_text(mode.until)}"
+    return f"since {instant_text(mode.since)}{until}, order {mode.version}: {mode.reason}"

@@ -1,0 +1,121 @@
+"""How commands give orders: the ledger and the order key of a home, ends, and waiting until every worker follows."""
+
+from __future__ import annotations
+
+import datetime as dt
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
+from pathlib import Path
+from typing import Final
+
+from service.cli.common import Exit
+from service.clock import SystemClock
+from service.control.fleet import FleetStore
+from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
+from service.control.ledger import Intent, Ledger
+from service.control.replica import Replica
+from service.control.state import State
+from service.control.store import SqliteOrderStore
+from service.errors import ChainBroken, KeyRejected, OperatorError, SettingsError, SignatureRejected, StoreUnavailable
+from service.jose import PrivateKey, PublicKey, parse_json_object, parse_private_jwk, parse_public_jwk
+from service.settings import Home, Settings
+
+#: The file of a node's copy of the orders, in `Home.node`.
+COPY_FILE: Final = "orders.jsonl"
+_DURATION: Final = re.compile(r"([0-9]{1,5})([mhd])")
+_UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
+
+
+@contextmanager
+def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Iterator[Ledger]:
+    """The verified orders of a home.
+
+    Raises `StoreUnavailable` or `ChainBroken`; with `stale`, the node's copy will do and `Ledger.status` tells.
+    Commands never write the node's copy: workers must be able to read it whoever ran the command.
+    """
+    replica = Replica(home.node / COPY_FILE, writable=False)
+    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), replica)
+    with closing(ledger):
+        ledger.open()
+        status = ledger.status
+        if status.source == "copy" and not stale:
+            raise (ChainBroken if status.code == ChainBroken.code else StoreUnavailable)(status.error or "")
+        yield ledger
+
+
+def give_order(home: Home, settings: Settings, intent: Intent, sequence: int | None = None) -> Exit:
+    """Append one order, say so, and wait for the fleet (to serve `sequence`, if given). Raises as `Ledger.issue`."""
+    return give_orders(home, settings, lambda _state: [intent], sequence)
+
+
+def give_orders(
+    home: Home, settings: Settings, plan: Callable[[State], list[Intent]], sequence: int | None = None
+) -> Exit:
+    """Append the orders planned on the state as it is, in turn, and wait for the fleet to follow the last."""
+    key = load_order_key(home, settings)
+    with open_ledger(home, settings) as ledger:
+        version = ledger.state.version
+        for intent in plan(ledger.state):
+            order = ledger.issue(intent, key, SystemClock().now())
+            version = order.version
+            print(f"order {version}: {order.kind} {order.scope}")
+    return await_fleet(home, version, sequence)
+
+
+def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> Exit:
+    """Done once all live workers follow; otherwise unavailable, naming those that do not on standard error."""
+    with closing(FleetStore(home.fleet)) as fleet:
+        try:
+            behind = wait_for_fleet(fleet, SystemClock(), order_version, sequence, FOLLOW_SECONDS)
+        except StoreUnavailable as error:
+            raise StoreUnavailable(
+                f"order {order_version} is given, but who follows it is not known: {error}"
+            ) from error
+    for beat in behind:
+        print(f"relais: does not follow order {order_version}: {describe_worker(beat)}", file=sys.stderr)
+    return Exit.UNAVAILABLE if behind else Exit.DONE
+
+
+def load_order_key(home: Home, settings: Settings) -> PrivateKey:
+    """The key that signs orders. Raises `SettingsError` if it is missing or no key."""
+    path = home.path(settings.keys.order)
+    try:
+        return parse_private_jwk(parse_json_object(_read(path)))
+    except (KeyRejected, SignatureRejected) as error:
+        raise SettingsError(f"{path.name} is not a private key: {error}") from error
+
+
+def load_order_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
+    """The keys orders may be signed by, by kid. Raises `SettingsError` if one is missing or no key."""
+    keys: dict[str, PublicKey] = {}
+    for name in settings.keys.order_public:
+        path = home.path(name)
+        try:
+            key = parse_public_jwk(parse_json_object(_read(path)))
+        except (KeyRejected, SignatureRejected) as error:
+            raise SettingsError(f"{path.name} is not a public key: {error}") from error
+        keys[key.kid] = key
+    return keys
+
+
+def parse_until(text: str, now: dt.datetime) -> dt.datetime:
+    """An end: RFC 3339 with its offset, or a duration from now (30m, 2h, 7d). Raises `OperatorError`."""
+    duration = _DURATION.fullmatch(text)
+    try:
+        if duration is not None:
+            return now + dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+        until = dt.datetime.fromisoformat(text)
+    except (ValueError, OverflowError) as error:
+        raise OperatorError("--until takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
+    if until.tzinfo is None:
+        raise OperatorError("--until needs the offset from UTC: end the time with Z, or +01:00")
+    return until
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+
+from service.cli.main import _run
+from service.cli.ordering import parse_until
+from service.clock import SystemClock
+from service.control.fleet import FleetStore, Heartbeat, pid_space
+from service.control.replica import Replica
+from service.control.store import SqliteOrderStore
+from service.errors import OperatorError
+from service.jose import private_jwk
+
+AMC = "0775671993"
+
+
+@pytest.fixture
+def home(tmp_path: Path):
+    (tmp_path / "keys").mkdir()
+    jwk = private_jwk(Ed25519PrivateKey.generate())
+    (tmp_path / "keys" / "order.jwk").write_text(json.dumps(jwk))
+    (tmp_path / "keys" / "order.pub.jwk").write_text(json.dumps({k: v for k, v in jwk.items() if k != "d"}))
+    (tmp_path / "relais.toml").write_text("")
+    SqliteOrderStore.create(tmp_path / "control" / "orders.db")
+    FleetStore.create(tmp_path / "control" / "fleet.db")
+    return tmp_path
+
+
+@pytest.fixture
+def relais(home: Path, capsys: pytest.CaptureFixture[str]):
+    def call(*arguments: str) -> tuple[int, str, str]:
+        status = _run([*arguments, "--home", str(home)])
+        out, err = capsys.readouterr()
+        return status, out, err
+
+    return call
+
+
+def beat(home: Path, **members: Any) -> None:
+    known = {"node": "node-1", "server": "rights", "worker": 1, "pid": os.getpid(), "pid_space": pid_space()}
+    fleet = FleetStore(home / "control" / "fleet.db")
+    fleet.beat(Heartbeat(**{**known, "sequence": None, "order_version": 0, "at": SystemClock().now(), **members}))
+    fleet.close()
+
+
+def shown(relais: Any) -> Any:
+    return json.loads(relais("mode", "show", "--json")[1])
+
+
+def test_mode_is_set_shown_and_listed_with_its_author_and_reason(relais: Any):
+    assert shown(relais)["modes"]["*"] == {
+        "mode": "degraded",
+        "order": None,
+        "since": None,
+        "until": None,
+        "reason": None,
+    }
+    status, out, err = relais("mode", "set", "suspended", "--reason", "doubt about extract 42")
+    assert (status, out, err) == (0, "order 1: mode.set *\n", "")
+    mode = shown(relais)["modes"]["*"]
+    assert (mode["mode"], mode["order"], mode["reason"]) == ("suspended", 1, "doubt about extract 42")
+    (order,) = json.loads(relais("orders", "list", "--json")[1])["orders"]
+    assert order["actor"].startswith("cli:")
+    assert order["body"] == {"mode": "suspended"}
+    assert "doubt about extract 42" in relais("orders", "list")[1]
+    assert "doubt about extract 42" in relais("mode", "show")[1]
+
+
+def test_scope_and_end_are_kept(relais: Any):
+    assert relais("mode", "set", "suspended", "--scope", "775671993", "--until", "2h", "--reason", "no extract")[0] == 0
+    mode = shown(relais)["modes"][AMC]
+    assert mode["until"] > mode["since"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        (["live", "--reason", "back"], 1),
+        (["suspended", "--reason", ""], 1),
+        (["suspended", "--reason", "NIR 1 85 05 75 116 001 59"], 1),
+        (["suspended", "--reason", "x", "--scope", "12"], 1),
+        (["suspended", "--reason", "x", "--until", "2020-01-01T00:00:00Z"], 1),
+        (["suspended", "--reason", "x", "--until", "2099-01-01T00:00:00"], 1),
+        (["suspended", "--reason", "x", "--until", "soon"], 1),
+        (["off", "--reason", "x"], 2),
+        (["suspended"], 2),
+    ],
+)
+def test_refused_mode_leaves_no_order(relais: Any, home: Path, arguments: list[str], status: int):
+    result, _, err = relais("mode", "set", *arguments)
+    assert result == status
+    assert "85 05" not in err
+    assert SqliteOrderStore(home / "control" / "orders.db").head() == 0
+
+
+def test_setting_all_names_what_still_differs_and_clears_it_on_demand(relais: Any):
+    relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
+    _, out, _ = relais("mode", "set", "degraded", "--reason", "portal off")
+    assert f"still differs: {AMC} suspended" in out
+    assert AMC in shown(relais)["modes"]
+    relais("mode", "set", "degraded", "--all", "--reason", "portal off")
+    assert list(shown(relais)["modes"]) == ["*"]
+
+
+def test_returns_three_and_names_a_worker_that_does_not_follow(
+    relais: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    beat(home)
+    monkeypatch.setattr("service.cli.ordering.FOLLOW_SECONDS", 0.1)
+    status, _, err = relais("mode", "set", "suspended", "--reason", "doubt")
+    assert status == 3
+    assert "node-1 rights worker 1: order 0" in err
+    assert shown(relais)["order_version"] == 1
+
+
+def test_store_that_is_gone_is_status_three_and_stays_gone(relais: Any, home: Path):
+    (home / "control" / "orders.db").unlink()
+    status, _, err = relais("mode", "set", "suspended", "--reason", "doubt")
+    assert status == 3
+    assert "orders.db" in err
+    assert not (home / "control" / "orders.db").exists()
+
+
+def test_node_s_copy_is_shown_while_the_store_is_lost(relais: Any, home: Path):
+    relais("mode", "set", "suspended", "--reason", "doubt")
+    Replica(home / "node" / "orders.jsonl").extend(SqliteOrderStore(home / "control" / "orders.db").read(1))
+    (home / "control" / "orders.db").unlink()
+    status, out, err = relais("mode", "show")
+    assert (status, "suspended" in out, "copy" in err) == (0, True, True)
+    assert relais("mode", "set", "degraded", "--reason", "guess")[0] == 3
+    assert relais("status")[0] == 3
+
+
+def test_status_proves_that_all_follow_or_names_who_does_not(relais: Any, home: Path):
+    relais("mode", "set", "suspended", "--reason", "doubt")
+    beat(home, order_version=1)
+    beat(home, order_version=0, worker=2)
+    status, out, _ = relais("status", "--fleet")
+    assert status == 3
+    assert "2 live workers, 1 follow" in out
+    assert "does not follow: node-1 rights worker 2: order 0" in out
+    beat(home, order_version=1, worker=2)
+    status, out, _ = relais("status", "--json")
+    document = json.loads(out)
+    assert (status, document["order_version"], document["sequence"]) == (0, 1, None)
+    assert [worker["follows"] for worker in document["workers"]] == [True, True]
+
+
+def test_missing_order_key_is_said(relais: Any, home: Path):
+    (home / "keys" / "order.jwk").unlink()
+    status, _, err = relais("mode", "set", "suspended", "--reason", "doubt")
+    assert (status, "order.jwk" in err) == (1, True)
+
+
+def test_end_in_days_beyond_the_calendar_is_refused():
+    with pytest.raises(OperatorError):
+        parse_until("99999999d", SystemClock().now())
