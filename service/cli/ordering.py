@@ -7,7 +7,6 @@ import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from pathlib import Path
 from typing import Final
 
 from service.cli.common import Exit
@@ -18,8 +17,9 @@ from service.control.ledger import Intent, Ledger
 from service.control.replica import Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
-from service.errors import ChainBroken, KeyRejected, OperatorError, SettingsError, SignatureRejected, StoreUnavailable
-from service.jose import PrivateKey, PublicKey, parse_json_object, parse_private_jwk, parse_public_jwk
+from service.errors import ChainBroken, OperatorError, SettingsError, StoreUnavailable
+from service.jose import PrivateKey, PublicKey
+from service.keyfiles import load_private, load_public_set
 from service.settings import Home, Settings
 
 #: The file of a node's copy of the orders, in `Home.node`.
@@ -79,24 +79,22 @@ def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> 
 
 
 def load_order_key(home: Home, settings: Settings) -> PrivateKey:
-    """The key that signs orders. Raises `SettingsError` if it is missing or no key."""
+    """The key that signs orders. Raises `SettingsError` if it is missing, `KeyRejected` if it is no key."""
     path = home.path(settings.keys.order)
     try:
-        return parse_private_jwk(parse_json_object(_read(path)))
-    except (KeyRejected, SignatureRejected) as error:
-        raise SettingsError(f"{path.name} is not a private key: {error}") from error
+        return load_private(path)
+    except OSError as error:
+        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
 
 
 def load_order_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
-    """The keys orders may be signed by, by kid. Raises `SettingsError` if one is missing or no key."""
+    """The keys orders may be signed by, by kid. Raises `SettingsError` if one is missing, `KeyRejected`."""
     keys: dict[str, PublicKey] = {}
-    for name in settings.keys.order_public:
-        path = home.path(name)
+    for path in map(home.path, settings.keys.order_public):
         try:
-            key = parse_public_jwk(parse_json_object(_read(path)))
-        except (KeyRejected, SignatureRejected) as error:
-            raise SettingsError(f"{path.name} is not a public key: {error}") from error
-        keys[key.kid] = key
+            keys |= {key.kid: key for key in load_public_set(path)}
+        except OSError as error:
+            raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
     return keys
 
 
@@ -112,10 +110,3 @@ def parse_until(text: str, now: dt.datetime) -> dt.datetime:
     if until.tzinfo is None:
         raise OperatorError("--until needs the offset from UTC: end the time with Z, or +01:00")
     return until
-
-
-def _read(path: Path) -> bytes:
-    try:
-        return path.read_bytes()
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error

@@ -17,6 +17,7 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 import msgspec
 
 from service.errors import ChainBroken, InvalidField, SignatureRejected
+from service.identifiers import parse_amc
 from service.jose import canonical, is_private_jwk, sha256_b64u
 
 ORDER_TYP: Final = "relais-order+jws"
@@ -40,7 +41,7 @@ _Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 
 
 class Kind(StrEnum):
-    """What an order does. A kind this version does not know stops the fold (docs/orders.md)."""
+    """What an order does. A kind this version does not know stops the fold."""
 
     MODE_SET = "mode.set"
     MODE_CLEAR = "mode.clear"
@@ -231,9 +232,10 @@ def parse_scope(text: str) -> str:
     """`*` or an AMC number in its canonical form, ten digits. Raises `InvalidField`."""
     if text == EVERYWHERE:
         return text
-    if not re.fullmatch(r"[0-9]{8,10}", text):
-        raise InvalidField("a scope is `*` or an AMC number of 8 to 10 digits", "/scope")
-    return text.zfill(10)
+    try:
+        return parse_amc(text)
+    except InvalidField as error:
+        raise InvalidField("a scope is `*` or an AMC number", "/scope") from error
 
 
 def _check_scope(kind: Kind, scope: str) -> None:
