@@ -1,0 +1,200 @@
+"""`relais client`: who may ask. A registration, a suspension and its end are orders."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+from cyclopts import App, Parameter
+
+from service.access.clients import CLASS_BUDGETS, Client, ClientClass, Watch, client_body, parse_client
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.ordering import await_fleet, load_order_key, open_ledger
+from service.clock import SystemClock
+from service.control.format import Kind, instant_text
+from service.control.ledger import Intent
+from service.control.state import ClientState, State
+from service.errors import InvalidField, OperatorError
+from service.identifiers import finess_has_valid_key
+from service.keyfiles import load_jwks
+
+app = App(name="client", help="Register, list, suspend and resume clients.")
+
+ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
+_SHOWN_FINESS = 3
+
+
+@app.command(name="add")
+def add(  # noqa: PLR0913 - one parameter an option
+    client_id: Annotated[str, Parameter(name="ID", help="1 to 64 of a-z, 0-9, '.', '_', '-'.")],
+    /,
+    *,
+    client_class: Annotated[ClientClass, Parameter(name="--class", help="What the client is.")],
+    key: Annotated[Path, Parameter(help="A JWK or a JWK set; of a private key only the public part is kept.")],
+    finess: Annotated[tuple[str, ...], Parameter(negative="", help="A pharmacy's own; for a hub, one each.")] = (),
+    daily: Annotated[int | None, Parameter(help="Lookups a day (for a hub: for each FINESS).")] = None,
+    burst: Annotated[int | None, Parameter(help="Lookups at once.")] = None,
+    unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day.")] = None,
+    watch: Annotated[Watch, Parameter(help="Whether the sentinel acts or only reports.")] = Watch.ENFORCE,
+    replace: Annotated[bool, Parameter(negative="", help="Register a known id anew, keys included.")] = False,
+    reason: ReasonOption = "registered from the command line",
+    home: HomeOption = DEFAULT_HOME,
+) -> int:
+    """Register a client, and return when every worker follows (status 3 if one does not)."""
+    where, settings = open_home(home)
+    budgets = CLASS_BUDGETS[client_class]
+    jwks = load_jwks(key)
+    members = {
+        "class": client_class.value,
+        "finess": list(finess),
+        "keys": list(jwks),
+        "daily": budgets.daily if daily is None else daily,
+        "burst": budgets.burst if burst is None else burst,
+        "unknown": budgets.unknown if unknown is None else unknown,
+        "watch": watch.value,
+    }
+    client = _parse(client_id, members)
+    _warn(client, jwks)
+    intent = Intent(kind=Kind.CLIENT_REGISTER, scope=client.id, body=client_body(client), reason=reason, actor=actor())
+    signer = load_order_key(where, settings)
+    with open_ledger(where, settings) as ledger:
+        if _is_registered(ledger.state, client):
+            print(f"{client.id} is registered so already: no change")
+            version = ledger.state.version
+        else:
+            order = ledger.issue(
+                intent, signer, SystemClock().now(), lambda state: _refuse_to_replace(state, client, replace=replace)
+            )
+            version = order.version
+            print(f"order {version}: {order.kind} {order.scope}")
+        if ledger.state.clients[client.id].suspended:
+            print(f"relais: {client.id} stays suspended until it is resumed", file=sys.stderr)
+    for one in client.keys.values():
+        print(f"  key {one.kid} ({one.alg})")
+    return await_fleet(where, version)
+
+
+@app.command(name="list")
+def list_clients(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """List the registered clients with their budgets, keys and state."""
+    where, settings = open_home(home)
+    with open_ledger(where, settings, stale=True) as ledger:
+        state, status = ledger.state, ledger.status
+    if status.error:
+        print(f"relais: shown from this node's copy: {status.error}", file=sys.stderr)
+    rows = [_members(client_id, known) for client_id, known in sorted(state.clients.items())]
+    if json:
+        print_json({"order_version": state.version, "source": status.source, "clients": rows})
+        return
+    width = max((len(row["id"]) for row in rows), default=0)
+    for row in rows:
+        print(f"{row['id']:<{width}}  {_line(row)}")
+
+
+@app.command(name="suspend")
+def suspend(
+    client_id: Annotated[str, Parameter(name="ID")], /, *, reason: ReasonOption, home: HomeOption = DEFAULT_HOME
+) -> int:
+    """Stop answering a client, and return when every worker follows (status 3 if one does not)."""
+    return _set_suspended(home, client_id, reason, suspended=True)
+
+
+@app.command(name="resume")
+def resume(
+    client_id: Annotated[str, Parameter(name="ID")], /, *, reason: ReasonOption, home: HomeOption = DEFAULT_HOME
+) -> int:
+    """Answer a suspended client again, and return when every worker follows (status 3 if one does not)."""
+    return _set_suspended(home, client_id, reason, suspended=False)
+
+
+def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool) -> int:
+    where, settings = open_home(home)
+    kind = Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME
+    intent = Intent(kind=kind, scope=client_id, body={}, reason=reason, actor=actor())
+    signer = load_order_key(where, settings)
+    with open_ledger(where, settings) as ledger:
+        known = ledger.state.clients.get(client_id)
+        if known is not None and known.suspended is suspended:
+            print(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change")
+            version = ledger.state.version
+        else:
+            order = ledger.issue(intent, signer, SystemClock().now())
+            version = order.version
+            print(f"order {version}: {order.kind} {order.scope}")
+    return await_fleet(where, version)
+
+
+def _parse(client_id: str, members: Mapping[str, Any]) -> Client:
+    """Raises `OperatorError` that names the option at fault."""
+    try:
+        return parse_client(client_id, members)
+    except InvalidField as error:
+        place = error.pointer.lstrip("/")
+        raise OperatorError(f"{place}: {error.detail}" if place else error.detail) from error
+
+
+def _warn(client: Client, jwks: Sequence[Mapping[str, Any]]) -> None:
+    for number in client.finess:
+        if not finess_has_valid_key(number):
+            # No official rule says that the sum must hold.
+            print(f"relais: warning: the check digit of FINESS {number} does not hold", file=sys.stderr)
+    for jwk, kid in zip(jwks, client.keys, strict=True):
+        if jwk.get("kid", kid) != kid:
+            print(f"relais: warning: tokens name this key {kid}, not by the kid of its file", file=sys.stderr)
+
+
+def _is_registered(state: State, client: Client) -> bool:
+    known = state.clients.get(client.id)
+    return known is not None and not _differences(known, client)
+
+
+def _refuse_to_replace(state: State, client: Client, *, replace: bool) -> None:
+    """Raises `OperatorError` where a known id would silently become another client."""
+    known = state.clients.get(client.id)
+    differences = [] if known is None else _differences(known, client)
+    if differences and not replace:
+        raise OperatorError(
+            f"{client.id} is registered already, with other {', '.join(differences)}: --replace registers it anew"
+        )
+
+
+def _differences(known: ClientState, client: Client) -> list[str]:
+    """Members in which a registration differs; all of them if the known one cannot be read."""
+    body = client_body(client)
+    try:
+        former = client_body(parse_client(client.id, known.body))
+    except InvalidField:
+        return list(body)
+    return [name for name in body if _comparable(former[name]) != _comparable(body[name])]
+
+
+def _comparable(value: Any) -> Any:
+    """Lists of a registration are sets: their order says nothing."""
+    return sorted(map(str, value)) if isinstance(value, list) else value
+
+
+def _members(client_id: str, known: ClientState) -> dict[str, Any]:
+    row: dict[str, Any] = {"id": client_id}
+    try:
+        client = parse_client(client_id, known.body)
+    except InvalidField as error:
+        row["error"] = error.detail
+    else:
+        row |= client_body(client)
+        row["keys"] = [{**key.jwk, "kid": key.kid, "alg": key.alg} for key in client.keys.values()]
+    since = None if known.since is None else instant_text(known.since)
+    return row | {"suspended": known.suspended, "since": since, "reason": known.reason, "order": known.version}
+
+
+def _line(row: Mapping[str, Any]) -> str:
+    state = f"suspended since {row['since']}: {row['reason']}" if row["suspended"] else "active"
+    if "error" in row:
+        return f"unreadable registration ({row['error']})  {state}"
+    finess = list(row["finess"])
+    more = f" and {len(finess) - _SHOWN_FINESS} more" if len(finess) > _SHOWN_FINESS else ""
+    budgets = f"daily {row['daily']}  burst {row['burst']}  unknown {row['unknown']}  watch {row['watch']}"
+    keys = ", ".join(key["kid"] for key in row["keys"])
+    where = f"finess {', '.join(finess[:_SHOWN_FINESS])}{more}" if finess else "no finess"
+    return f"{row['class']:<8}  {budgets}  {where}  keys {keys}  {state}"
