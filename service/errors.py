@@ -2,7 +2,7 @@
 
 RelaisError
 ├── CallerError               the request is at fault (4xx)
-│   ├── MalformedJson · InvalidField · MediaType · BodyTooLarge · HeaderTooLarge · RequestTimeout
+│   ├── MalformedRequest · MalformedJson · InvalidField · MediaType · BodyTooLarge · HeaderTooLarge · RequestTimeout
 │   ├── NotFound · MethodNotAllowed · Conflict
 │   └── PreconditionRequired · PreconditionFailed
 ├── AccessError               the caller may not (401, 403, 429)
@@ -13,8 +13,12 @@ RelaisError
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
-│   └── SnapshotRefused       a verification step of a snapshot failed
+│   ├── TrustRefused          the trust file breaks a rule, or a rotation does
+│   ├── SnapshotRefused       a verification step of a snapshot failed
+│   ├── LayerRejected · RecordUnreadable   sealed data that does not open
+│   └── ReceiptRejected       a receipt does not hold; `reason` is its code
 ├── BuildError                a snapshot cannot be built from these inputs
+│   └── RowRejected           one source row is bad
 ├── ControlError              orders and shared state
 │   └── StoreUnavailable · ChainBroken · VersionConflict
 ├── JournalError
@@ -47,6 +51,12 @@ class CallerError(RelaisError):
     def __init__(self, detail: str = "", pointer: str = "") -> None:
         super().__init__(detail)
         self.pointer = pointer
+
+
+class MalformedRequest(CallerError):
+    """Not HTTP/1.1 as we accept it."""
+
+    code = "malformed_request"
 
 
 class MalformedJson(CallerError):
@@ -207,6 +217,12 @@ class SignatureRejected(TrustError):
     code = "signature_rejected"
 
 
+class TrustRefused(TrustError):
+    """A trust file that breaks a rule of its own, is expired, or does not follow the one before."""
+
+    code = "trust_refused"
+
+
 class SnapshotRefused(TrustError):
     """A verification step failed. `step` is its number and name in docs/snapshot_format.md."""
 
@@ -219,10 +235,41 @@ class SnapshotRefused(TrustError):
         self.found = found
 
 
+class LayerRejected(TrustError):
+    """A data file that is not a layer, is cut short, or was sealed with another pepper."""
+
+    code = "layer_rejected"
+
+
+class RecordUnreadable(TrustError):
+    """One sealed record that does not open or decode."""
+
+    code = "record_unreadable"
+
+
+class ReceiptRejected(TrustError):
+    """A receipt does not hold. `reason` is a code of docs/journal_format.md."""
+
+    code = "receipt_rejected"
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"the receipt does not hold: {reason}")
+        self.reason = reason
+
+
 class BuildError(RelaisError):
     """A snapshot cannot be built from these inputs."""
 
     code = "build_refused"
+
+
+class RowRejected(BuildError):
+    """One source row is bad: `column` names the field at fault (empty: the whole row), `fault` says how."""
+
+    def __init__(self, column: str, fault: str) -> None:
+        super().__init__(f"{column or 'row'}: {fault}")
+        self.column = column
+        self.fault = fault
 
 
 class ControlError(RelaisError):

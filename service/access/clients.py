@@ -1,0 +1,268 @@
+"""Who may ask: clients, their classes, keys and budgets, and the registry a worker holds of them. Pure.
+
+A client proves itself with its own private key only; we keep the public part. Keys are known by their RFC 7638
+thumbprint, so that replacing a key always changes its `kid` and a token by the former key stops at once.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Annotated, Any, Final, Protocol
+
+import msgspec
+
+from service.errors import InvalidField, KeyRejected, SignatureRejected
+from service.identifiers import check_finess
+from service.jose import PublicKey, b64u_decode, parse_public_jwk
+
+#: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
+MAX_KEYS: Final = 16
+_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
+_POINTER_STEP: Final = re.compile(r"\.([a-z_]+)|\[(\d+)\]")
+#: Ed25519 points of small order (y without the sign bit, little-endian). With such a key anyone finds signatures that
+#: verify for a good share of all messages, and OpenSSL does not refuse them. They are the y of
+#: the eight torsion points, the spellings beyond the field (p and p + 1) included.
+_SMALL_ORDER: Final = frozenset(
+    bytes.fromhex(text)
+    for text in (
+        "00" * 32,
+        "01" + "00" * 31,
+        "ec" + "ff" * 30 + "7f",
+        "ed" + "ff" * 30 + "7f",
+        "ee" + "ff" * 30 + "7f",
+        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
+        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
+    )
+)
+
+
+class ClientClass(StrEnum):
+    """What a client is. Only pharmacies and hubs ask for rights."""
+
+    PHARMACY = "pharmacy"
+    HUB = "hub"
+    VENDOR = "vendor"
+    OPERATOR = "operator"
+    ADMIN = "admin"
+    AUDITOR = "auditor"
+
+
+#: Classes that speak to the admin server.
+ADMIN_CLASSES: Final = frozenset({ClientClass.OPERATOR, ClientClass.ADMIN, ClientClass.AUDITOR})
+
+
+class Watch(StrEnum):
+    """What the sentinel may do about this client: act, or only say what it would have done."""
+
+    ENFORCE = "enforce"
+    REPORT = "report"
+
+
+class Budgets(msgspec.Struct, frozen=True):
+    """Lookups a day, the burst, and `beneficiary_unknown` answers a day before more of them stop the client."""
+
+    daily: int
+    burst: int
+    unknown: int
+
+
+#: Budgets of a class for a client (of a hub: for each FINESS) whose registration names none.
+CLASS_BUDGETS: Final[Mapping[ClientClass, Budgets]] = dict.fromkeys(ClientClass, Budgets(800, 60, 300))
+
+
+class Client(msgspec.Struct, frozen=True):
+    """A registered client: `keys` by kid; `finess_index` is `finess` for membership (a hub may have thousands)."""
+
+    id: str
+    client_class: ClientClass
+    finess: tuple[str, ...]
+    finess_index: frozenset[str]
+    keys: Mapping[str, PublicKey]
+    daily: int
+    burst: int
+    unknown: int
+    watch: Watch
+    suspended: bool
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+
+
+class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """The body of a registration order."""
+
+    client_class: ClientClass = msgspec.field(name="class")
+    keys: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=MAX_KEYS)]
+    finess: list[str] = msgspec.field(default_factory=list)
+    daily: _Count | None = None
+    burst: _Count | None = None
+    unknown: _Count | None = None
+    watch: Watch = Watch.ENFORCE
+
+
+def audience_for(client_class: ClientClass, instance: str) -> str:
+    """The `aud` of a class's tokens: the instance's name, or its admin server's."""
+    return admin_audience(instance) if client_class in ADMIN_CLASSES else instance
+
+
+def admin_audience(instance: str) -> str:
+    """The `aud` the admin server asks for."""
+    return f"{instance}-admin"
+
+
+def is_client_id(text: str) -> bool:
+    """Whether a text has the shape of a client id."""
+    return _ID.fullmatch(text) is not None
+
+
+def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = False) -> Client:
+    """The client a registration describes; absent budgets are those of its class. Raises `InvalidField`."""
+    if not is_client_id(client_id):
+        raise InvalidField("a client id is 1 to 64 of a-z, 0-9, '.', '_', '-', and starts with a letter or digit")
+    try:
+        registration = msgspec.convert(body, _Body)
+    except msgspec.ValidationError as error:
+        # The library's text may quote the value: only the place is kept.
+        raise InvalidField("wrong type, range or name in the registration", _pointer(str(error))) from None
+    budgets = CLASS_BUDGETS[registration.client_class]
+    finess = _parse_finess(registration)
+    return Client(
+        id=client_id,
+        client_class=registration.client_class,
+        finess=finess,
+        finess_index=frozenset(finess),
+        keys=parse_keys(registration.keys),
+        daily=budgets.daily if registration.daily is None else registration.daily,
+        burst=budgets.burst if registration.burst is None else registration.burst,
+        unknown=budgets.unknown if registration.unknown is None else registration.unknown,
+        watch=registration.watch,
+        suspended=suspended,
+    )
+
+
+def parse_keys(jwks: Iterable[Mapping[str, Any]]) -> dict[str, PublicKey]:
+    """Public keys by kid; private members are dropped. Raises `InvalidField` for a bad, weak or repeated key."""
+    keys: dict[str, PublicKey] = {}
+    for position, jwk in enumerate(jwks):
+        pointer = f"/keys/{position}"
+        try:
+            key = parse_public_jwk(jwk)
+        except KeyRejected as error:
+            raise InvalidField(error.detail, pointer) from None
+        _refuse_weak(key, pointer)
+        if key.kid in keys:
+            raise InvalidField("the same key twice", pointer)
+        keys[key.kid] = key
+    return keys
+
+
+def client_body(client: Client) -> dict[str, Any]:
+    """The body of the order that registers this client: `parse_client` of it gives the same client."""
+    return {
+        "class": str(client.client_class),
+        "finess": list(client.finess),
+        "keys": [dict(key.jwk) for key in client.keys.values()],
+        "daily": client.daily,
+        "burst": client.burst,
+        "unknown": client.unknown,
+        "watch": str(client.watch),
+    }
+
+
+class Registration(Protocol):
+    """What the control state holds for a client."""
+
+    @property
+    def body(self) -> Mapping[str, Any]:
+        """The body of its registration order, limits applied."""
+        ...
+
+    @property
+    def suspended(self) -> bool:
+        """Whether an order in force suspends it."""
+        ...
+
+
+class Registry:
+    """The clients a worker knows, kept in step with the control state.
+
+    A registration that does not parse makes that one client unknown (fail closed) and is named in `broken`; all
+    others go on.
+    """
+
+    def __init__(self) -> None:
+        self._clients: dict[str, Client] = {}
+        self._sources: dict[str, Registration] = {}
+        self.broken: frozenset[str] = frozenset()
+
+    def __len__(self) -> int:
+        return len(self._clients)
+
+    def get(self, client_id: str) -> Client | None:
+        """The client as of the last update."""
+        return self._clients.get(client_id)
+
+    def update(self, registrations: Mapping[str, Registration]) -> None:
+        """Follow the control state. Keys are parsed only where a registration is new or its body changed."""
+        sources = self._sources
+        # The control state keeps the object of whatever did not change, so almost all are told by identity alone.
+        changed = [item for item in registrations.items() if sources.get(item[0]) is not item[1]]
+        gone = sources.keys() - registrations.keys() if len(sources) + len(changed) > len(registrations) else ()
+        if not changed and not gone:
+            return
+        clients, broken = dict(self._clients), set(self.broken)
+        for client_id in gone:
+            clients.pop(client_id, None)
+            broken.discard(client_id)
+        for client_id, registration in changed:
+            try:
+                clients[client_id] = self._follow(client_id, registration)
+                broken.discard(client_id)
+            except InvalidField:
+                clients.pop(client_id, None)
+                broken.add(client_id)
+        self._clients, self._sources, self.broken = clients, dict(registrations), frozenset(broken)
+
+    def _follow(self, client_id: str, registration: Registration) -> Client:
+        known, source = self._clients.get(client_id), self._sources.get(client_id)
+        if known is None or source is None or source.body != registration.body:
+            return parse_client(client_id, registration.body, suspended=registration.suspended)
+        if known.suspended == registration.suspended:
+            return known
+        return msgspec.structs.replace(known, suspended=registration.suspended)
+
+
+def _parse_finess(registration: _Body) -> tuple[str, ...]:
+    numbers: dict[str, None] = {}
+    for position, text in enumerate(registration.finess):
+        try:
+            number = check_finess(text)
+        except InvalidField as error:
+            raise InvalidField(error.detail, f"/finess/{position}") from None
+        if number in numbers:
+            raise InvalidField("the same FINESS twice", f"/finess/{position}")
+        numbers[number] = None
+    if registration.client_class is ClientClass.PHARMACY and len(numbers) != 1:
+        raise InvalidField("a pharmacy has exactly one FINESS", "/finess")
+    return tuple(numbers)
+
+
+def _refuse_weak(key: PublicKey, pointer: str) -> None:
+    """Coordinates spelt in another way would give one key several kids; a small-order key signs nothing."""
+    for name in ("x", "y"):
+        if name not in key.jwk:
+            continue
+        try:
+            coordinate = b64u_decode(key.jwk[name])
+        except SignatureRejected:
+            raise InvalidField("the key's coordinates are not canonical base64url", pointer) from None
+        if key.alg == "EdDSA" and coordinate[:31] + bytes([coordinate[31] & 0x7F]) in _SMALL_ORDER:
+            raise InvalidField("the key is one of the weak points of Ed25519", pointer)
+
+
+def _pointer(text: str) -> str:
+    """The RFC 6901 pointer behind the library's `… - at `$.keys[0]``."""
+    path = text.rpartition(" - at `$")[2] if " - at `$" in text else ""
+    return "".join(f"/{name or index}" for name, index in _POINTER_STEP.findall(path))

@@ -1,0 +1,193 @@
+"""`relais snapshot`: build, sign, verify and look at snapshots."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import App, Parameter
+
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
+from service.cli.progress import Meter
+from service.clock import SystemClock
+from service.errors import OperatorError, RelaisError
+from service.keyfiles import load_private
+from service.settings import Home, Settings
+from service.snapshot.build import DEFAULT_REJECT_SHARE, DEFAULT_VALID_DAYS, BuildPlan, build_snapshot
+from service.snapshot.floor import FLOOR_FILE, load_floor
+from service.snapshot.manifest import Manifest
+from service.snapshot.pepper import load_peppers
+from service.snapshot.signing import Draft, read_draft, sign_folder
+from service.snapshot.trust import RoleName, Trust
+from service.snapshot.trustfile import load_trust
+from service.snapshot.verify import Conditions, Examination
+
+app = App(name="snapshot", help="Build, sign, verify and load snapshots.")
+
+
+@app.command(name="build")
+def build(  # noqa: PLR0913 - a command's options are its parameters
+    *,
+    source: Annotated[list[Path], Parameter(consume_multiple=True, negative="", help="Row files, NDJSON or CSV.")],
+    policy: Annotated[Path, Parameter(help="The AMCs, their extracts and what they allow (TOML).")],
+    sequence: Annotated[int, Parameter(help="Above every sequence published before.")],
+    out: Annotated[Path, Parameter(help="The folder to make.")],
+    base: Annotated[Path | None, Parameter(help="Build a delta over this base.")] = None,
+    valid_for: Annotated[int, Parameter(help="Days, at most 45.")] = DEFAULT_VALID_DAYS,
+    no_member_entries: Annotated[bool, Parameter(negative="", help="Leave out look-up by member number.")] = False,
+    canaries: Annotated[Path | None, Parameter(help="Rows of people whom nobody has reason to ask for.")] = None,
+    max_reject_share: Annotated[float, Parameter(help="Share of bad rows that aborts.")] = DEFAULT_REJECT_SHARE,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Build an unsigned snapshot from source rows, sealed under the home's pepper."""
+    if base is not None:
+        raise OperatorError("deltas are not built by this version: leave --base out to build a base")
+    kid, pepper = next(iter(_peppers(*open_home(home)).items()))
+    plan = BuildPlan(
+        sources=tuple(source),
+        policy=policy,
+        out=out,
+        sequence=sequence,
+        pepper_kid=kid,
+        pepper=pepper,
+        valid_for_days=valid_for,
+        member_entries=not no_member_entries,
+        canaries=canaries,
+        max_reject_share=max_reject_share,
+    )
+    with Meter() as meter:
+        built = build_snapshot(plan, SystemClock().now(), meter.report)
+    counts = built.manifest.counts
+    if json:
+        rejects = str(built.rejects) if built.rejects else None
+        print_json({"out": str(out), "rows": built.rows, "rejects": rejects, "manifest": _members(built.manifest)})
+        return
+    print(f"snapshot {sequence} in {out}: {counts.people} people, {counts.contracts} contracts, not signed yet")
+    print(f"{counts.rejected} rows rejected{f' ({built.rejects})' if built.rejects else ''}, {counts.dropped} dropped")
+
+
+@app.command(name="sign")
+def sign(
+    directory: Path,
+    *,
+    key: Annotated[Path, Parameter(help="The private JWK of one signer.")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Check a built snapshot's files and add one signature to its manifest."""
+    signer = load_private(key)
+    with Meter() as meter:
+        draft = sign_folder(directory, signer, meter.stage("check"))
+    trust = _trust_if_any(home)
+    names = trust.signers_of({signer.kid}, RoleName.SNAPSHOT) if trust else frozenset[str]()
+    if not names:
+        _warn(f"key {signer.kid} is not a snapshot signer of this home's trust file: its signature will not count")
+    signers = sorted(draft.signers(trust)) if trust else []
+    threshold = trust.threshold(RoleName.SNAPSHOT) if trust else None
+    if json:
+        print_json({"kid": signer.kid, "counts": bool(names), "signers": signers, "threshold": threshold})
+        return
+    print(f"snapshot {draft.manifest.sequence} signed with {signer.kid}")
+    if trust:
+        print(f"{len(signers)} of {threshold} needed: {', '.join(signers) or 'none'}")
+
+
+@app.command(name="verify")
+def verify(
+    directory: Path,
+    *,
+    accept: Annotated[str | None, Parameter(help="Why the guard's findings are right this time.")] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Take a snapshot through every step a load takes, and change nothing."""
+    place, settings = open_home(home)
+    examination = Examination(conditions(place, settings, accept=accept))
+    with Meter() as meter:
+        manifest = examination.run(directory, meter.stage("verify"))
+    findings = [str(finding) for finding in examination.findings]
+    if json:
+        print_json(
+            {
+                "valid": True,
+                "digest": examination.digest,
+                "signers": sorted(examination.signers),
+                "first_load": examination.first_load,
+                "findings": findings,
+                "manifest": _members(manifest),
+            }
+        )
+        return
+    print(f"snapshot {manifest.sequence} verified: signed by {', '.join(sorted(examination.signers))}")
+    print(f"digest {examination.digest}, valid until {manifest.valid_until:%Y-%m-%d %H:%M} UTC")
+    if examination.first_load:
+        print("this node never activated a snapshot: there was no floor to compare with")
+    for finding in findings:
+        print(f"accepted: {finding}")
+
+
+@app.command(name="inspect")
+def inspect(directory: Path, *, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+    """Show what a manifest says and who signed it. Shows; does not verify."""
+    draft = read_draft(directory)
+    trust = _trust_if_any(home)
+    signers = sorted(draft.signers(trust)) if trust else None
+    if json:
+        print_json(
+            {"verified": False, "digest": draft.digest, "signers": signers, "manifest": _members(draft.manifest)}
+        )
+        return
+    _print_draft(draft, signers)
+
+
+def conditions(home: Home, settings: Settings, accept: str | None = None) -> Conditions:
+    """What a candidate is held against in a home: its trust file, peppers, and the floor its node remembers."""
+    now = SystemClock().now()
+    return Conditions(
+        trust=load_trust(home.trust, now, demo=settings.instance.demo),
+        peppers=_peppers(home, settings),
+        now=now,
+        floor=load_floor(home.node / FLOOR_FILE),
+        accept=accept,
+    )
+
+
+def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:
+    return load_peppers(home.path(settings.keys.pepper))
+
+
+def _trust_if_any(path: Path) -> Trust | None:
+    """The home's trust file; signing and showing are possible on a machine that has none."""
+    try:
+        home, settings = open_home(path)
+        return load_trust(home.trust, SystemClock().now(), demo=settings.instance.demo)
+    except RelaisError as error:
+        _warn(str(error))
+        return None
+
+
+def _print_draft(draft: Draft, signers: list[str] | None) -> None:
+    manifest, counts = draft.manifest, draft.manifest.counts
+    signed = "unknown here, no trust file" if signers is None else ", ".join(signers) or "nobody this home knows"
+    print(f"snapshot {manifest.sequence} ({manifest.kind}), not verified; signed by: {signed}")
+    print(f"digest {draft.digest}")
+    print(f"created {manifest.created_at:%Y-%m-%d %H:%M} UTC, valid until {manifest.valid_until:%Y-%m-%d %H:%M} UTC")
+    print(
+        f"pepper {manifest.pepper_kid}; {counts.entries} entries, {counts.people} people, {counts.contracts} contracts"
+    )
+    print(f"{counts.rejected} rows rejected, {counts.dropped} dropped")
+    for amc in manifest.amcs:
+        stand_in = "stands in" if amc.stand_in.allowed else "no stand-in"
+        print(f"  {amc.amc} {amc.name}: extracted {amc.extracted_at:%Y-%m-%d %H:%M} UTC, {amc.people} people,")
+        print(f"    {amc.open} open, {amc.closed} closed, {amc.suspended} suspended; {stand_in}")
+
+
+def _members(manifest: Manifest) -> Any:
+    return msgspec.to_builtins(manifest)
+
+
+def _warn(text: str) -> None:
+    print(f"relais: warning: {text}", file=sys.stderr)

@@ -1,0 +1,200 @@
+"""Orders folded into the state they make. Pure.
+
+Each kind has one handler, which also holds the rules that bind the order to what came before: sequences only rise, a
+suspension outlives a new registration, nothing is said about a client that is not registered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from service.control.format import (
+    ORDER_TYP,
+    Activate,
+    Kind,
+    Limit,
+    ModeSet,
+    NoticePut,
+    NoticeWithdraw,
+    Order,
+    order_body,
+    order_digest,
+    order_kind,
+    order_payload,
+    parse_order,
+)
+from service.control.format import Pin as PinBody
+from service.control.state import Activation, ClientState, Floor, ModeState, Notice, Pin, State, View, is_over
+from service.errors import Conflict, NotFound
+
+#: The pure face of control: an order's form, the fold, and what it makes.
+__all__ = [
+    "ORDER_TYP",
+    "Kind",
+    "Order",
+    "State",
+    "View",
+    "fold",
+    "fold_all",
+    "order_digest",
+    "order_payload",
+    "parse_order",
+]
+
+
+def fold(state: State, order: Order) -> State:
+    """The state after one more order. Raises as `fold_all`."""
+    return fold_all(state, (order,))
+
+
+def fold_all(state: State, orders: Iterable[Order]) -> State:
+    """The state after the orders, at a cost that grows with their number and not with its square.
+
+    Raises `ChainBroken` for an unknown kind, `InvalidField` for a malformed body, `NotFound` for an order about a
+    client or notice that is not there, `Conflict` for a snapshot that may not be activated or pinned. Whoever issues
+    an order folds it first, so that no such order enters the chain.
+    """
+    draft = _Draft(
+        modes=dict(state.modes),
+        clients=dict(state.clients),
+        notices=dict(state.notices),
+        activation=state.activation,
+        pin=state.pin,
+        floor=state.floor,
+    )
+    version = state.version
+    for order in orders:
+        _APPLY[order_kind(order)](draft, order)
+        version = order.version
+    return State(
+        version=version,
+        modes=draft.modes,
+        clients=draft.clients,
+        activation=draft.activation,
+        pin=draft.pin,
+        floor=draft.floor,
+        notices=draft.notices,
+    )
+
+
+@dataclass(slots=True)
+class _Draft:
+    """The state being folded, private to one call."""
+
+    modes: dict[str, tuple[ModeState, ...]]
+    clients: dict[str, ClientState]
+    notices: dict[str, Notice]
+    activation: Activation | None
+    pin: Pin | None
+    floor: Floor | None
+
+
+def _set_mode(draft: _Draft, order: Order) -> None:
+    mode = order_body(order, ModeSet).mode
+    added = ModeState(mode=mode, version=order.version, since=order.at, until=order.until, reason=order.reason)
+    # Nothing lies below an order without an end, nor below a suspension: neither ever uncovers it.
+    below = () if order.until is None or mode == "suspended" else draft.modes.get(order.scope, ())
+    kept = tuple(mode for mode in below if mode.mode == "suspended" or not is_over(mode.until, order.at))
+    draft.modes[order.scope] = (*kept, added)
+
+
+def _clear_mode(draft: _Draft, order: Order) -> None:
+    draft.modes.pop(order.scope, None)
+
+
+def _activate(draft: _Draft, order: Order) -> None:
+    """Sequences only rise; what a pin left behind stays in quarantine (its end does not bring it back)."""
+    body = order_body(order, Activate)
+    if draft.pin is not None and not is_over(draft.pin.until, order.at):
+        raise Conflict(f"snapshot {draft.pin.sequence} is pinned by order {draft.pin.version}: unpin first")
+    if draft.floor is not None:
+        if body.sequence < draft.floor.sequence:
+            raise Conflict(
+                f"snapshot {draft.floor.sequence} was active before: an earlier one is pinned, not activated"
+            )
+        if body.sequence == draft.floor.sequence and body.digest != draft.floor.digest:
+            raise Conflict(f"snapshot {body.sequence} was active before with another content")
+        if draft.activation is not None and draft.activation.sequence < body.sequence <= draft.floor.sequence:
+            raise Conflict(f"snapshot {body.sequence} was put in quarantine by a pin: publish a higher sequence")
+    draft.activation = Activation(body.sequence, body.digest, order.version, order.at, body.counts)
+    draft.floor = Floor(body.sequence, body.digest, body.counts)
+
+
+def _pin(draft: _Draft, order: Order) -> None:
+    body = order_body(order, PinBody)
+    if draft.floor is None or body.sequence > draft.floor.sequence:
+        raise Conflict("only a snapshot that was active before can be pinned")
+    if body.sequence == draft.floor.sequence and body.digest != draft.floor.digest:
+        raise Conflict(f"snapshot {body.sequence} was active before with another content")
+    draft.activation = Activation(body.sequence, body.digest, order.version, order.at)
+    draft.pin = Pin(body.sequence, body.digest, order.version, order.at, order.until, order.reason)
+
+
+def _unpin(draft: _Draft, order: Order) -> None:  # noqa: ARG001 - all handlers have one shape
+    draft.pin = None
+
+
+def _register(draft: _Draft, order: Order) -> None:
+    """A new registration replaces the former; a suspension outlives it."""
+    known = draft.clients.get(order.scope)
+    fresh = ClientState(body=order.body, version=order.version)
+    if known is not None and known.suspended:
+        fresh = msgspec.structs.replace(fresh, suspended=True, since=known.since, reason=known.reason)
+    draft.clients[order.scope] = fresh
+
+
+def _limit(draft: _Draft, order: Order) -> None:
+    limits = msgspec.to_builtins(order_body(order, Limit))
+    client = _client(draft, order)
+    draft.clients[order.scope] = msgspec.structs.replace(client, body={**client.body, **limits}, version=order.version)
+
+
+def _suspend(draft: _Draft, order: Order) -> None:
+    client = _client(draft, order)
+    since, reason = (client.since, client.reason) if client.suspended else (order.at, order.reason)
+    draft.clients[order.scope] = msgspec.structs.replace(
+        client, version=order.version, suspended=True, since=since, reason=reason
+    )
+
+
+def _resume(draft: _Draft, order: Order) -> None:
+    draft.clients[order.scope] = msgspec.structs.replace(
+        _client(draft, order), version=order.version, suspended=False, since=None, reason=None
+    )
+
+
+def _client(draft: _Draft, order: Order) -> ClientState:
+    client = draft.clients.get(order.scope)
+    if client is None:
+        raise NotFound("no client of this id is registered")
+    return client
+
+
+def _put_notice(draft: _Draft, order: Order) -> None:
+    body = order_body(order, NoticePut)
+    since = body.since or order.at
+    draft.notices[body.id] = Notice(body.id, order.scope, body.severity, body.text, order.version, since, order.until)
+
+
+def _withdraw_notice(draft: _Draft, order: Order) -> None:
+    if draft.notices.pop(order_body(order, NoticeWithdraw).id, None) is None:
+        raise NotFound("no notice of this id")
+
+
+_APPLY: Final[Mapping[Kind, Callable[[_Draft, Order], None]]] = {
+    Kind.MODE_SET: _set_mode,
+    Kind.MODE_CLEAR: _clear_mode,
+    Kind.SNAPSHOT_ACTIVATE: _activate,
+    Kind.SNAPSHOT_PIN: _pin,
+    Kind.SNAPSHOT_UNPIN: _unpin,
+    Kind.CLIENT_REGISTER: _register,
+    Kind.CLIENT_LIMIT: _limit,
+    Kind.CLIENT_SUSPEND: _suspend,
+    Kind.CLIENT_RESUME: _resume,
+    Kind.NOTICE_PUT: _put_notice,
+    Kind.NOTICE_WITHDRAW: _withdraw_notice,
+}

@@ -1,0 +1,158 @@
+"""The state orders make, and that state seen at an instant. Pure.
+
+`State` is what the chain says for ever; `View` is what holds now, after ends have passed. An order whose end has
+passed is ignored, so what it overrode holds again: with one exception, a `suspended` mode, which becomes `degraded`
+rather than giving way to what came before it.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Mapping
+from typing import Any, Final
+
+import msgspec
+
+from service.control.format import EVERYWHERE, ModeName
+
+
+class ModeState(msgspec.Struct, frozen=True):
+    """A mode and the order that set it; `version` None is the default nobody ordered."""
+
+    mode: ModeName
+    version: int | None = None
+    since: dt.datetime | None = None
+    until: dt.datetime | None = None
+    reason: str | None = None
+
+
+#: Without an order the upstream is not asked.
+DEFAULT_MODE: Final = ModeState(mode="degraded")
+
+
+class ClientState(msgspec.Struct, frozen=True):
+    """A registration, limits applied, by its last order; `since` and `reason` are those of its suspension."""
+
+    body: Mapping[str, Any]
+    version: int
+    suspended: bool = False
+    since: dt.datetime | None = None
+    reason: str | None = None
+
+
+class Activation(msgspec.Struct, frozen=True):
+    """The snapshot that serves, and the order (an activation or a pin) that chose it."""
+
+    sequence: int
+    digest: str
+    version: int
+    at: dt.datetime
+    counts: Mapping[str, Any] = {}
+
+
+class Pin(msgspec.Struct, frozen=True):
+    """An order that holds an earlier snapshot in place."""
+
+    sequence: int
+    digest: str
+    version: int
+    since: dt.datetime
+    until: dt.datetime | None
+    reason: str
+
+
+class Floor(msgspec.Struct, frozen=True):
+    """The highest sequence ever activated. No pin lowers it."""
+
+    sequence: int
+    digest: str
+    counts: Mapping[str, Any]
+
+
+class Notice(msgspec.Struct, frozen=True):
+    """A sentence for everybody who asks, within a scope."""
+
+    id: str
+    scope: str
+    severity: str
+    text: str
+    version: int
+    since: dt.datetime
+    until: dt.datetime | None
+
+
+class View(msgspec.Struct, frozen=True):
+    """What holds at one instant. `excluded` are the AMCs suspended by an order; a pin that ended is None."""
+
+    version: int
+    modes: Mapping[str, ModeState]
+    clients: Mapping[str, ClientState]
+    activation: Activation | None
+    pin: Pin | None
+    floor: Floor | None
+    notices: tuple[Notice, ...]
+    excluded: frozenset[str]
+
+    def mode_for(self, amc: str | None) -> ModeState:
+        """The mode of a query and the order that set it; `suspended` only if everything is.
+
+        An AMC suspended by itself is excluded, never a 503: a query that names it is answered as `degraded`, because
+        the upstream is not asked for it.
+        """
+        everywhere = self.modes.get(EVERYWHERE, DEFAULT_MODE)
+        own = None if amc is None else self.modes.get(amc)
+        if own is None or everywhere.mode == "suspended":
+            return everywhere
+        if own.mode == "suspended":
+            return msgspec.structs.replace(own, mode="degraded")
+        return own
+
+
+class State(msgspec.Struct, frozen=True):
+    """All that the orders up to `version` say. `modes` keeps, for each scope, the orders a later end may uncover."""
+
+    version: int = 0
+    modes: Mapping[str, tuple[ModeState, ...]] = {}
+    clients: Mapping[str, ClientState] = {}
+    activation: Activation | None = None
+    pin: Pin | None = None
+    floor: Floor | None = None
+    notices: Mapping[str, Notice] = {}
+
+    def view(self, now: dt.datetime) -> View:
+        """The state without what has ended by `now`, or not yet begun."""
+        seen = {scope: _effective(stack, now) for scope, stack in self.modes.items()}
+        modes = {scope: mode for scope, mode in seen.items() if mode is not None}
+        shown = [notice for notice in self.notices.values() if notice.since <= now and not is_over(notice.until, now)]
+        return View(
+            version=self.version,
+            modes=modes,
+            clients=self.clients,
+            activation=self.activation,
+            pin=None if self.pin is None or is_over(self.pin.until, now) else self.pin,
+            floor=self.floor,
+            notices=tuple(sorted(shown, key=lambda notice: notice.version)),
+            excluded=frozenset(s for s, mode in modes.items() if s != EVERYWHERE and mode.mode == "suspended"),
+        )
+
+    def next_change(self, now: dt.datetime) -> dt.datetime | None:
+        """The earliest instant after `now` at which the view changes without an order."""
+        instants = [mode.until for stack in self.modes.values() for mode in stack]
+        instants += [instant for notice in self.notices.values() for instant in (notice.since, notice.until)]
+        instants += [] if self.pin is None else [self.pin.until]
+        return min((instant for instant in instants if instant is not None and instant > now), default=None)
+
+
+def is_over(until: dt.datetime | None, now: dt.datetime) -> bool:
+    """Whether an end has passed."""
+    return until is not None and until <= now
+
+
+def _effective(stack: tuple[ModeState, ...], now: dt.datetime) -> ModeState | None:
+    """The newest order of a scope that holds; an ended `suspended` holds on as `degraded`."""
+    for mode in reversed(stack):
+        if not is_over(mode.until, now):
+            return mode
+        if mode.mode == "suspended":
+            return msgspec.structs.replace(mode, mode="degraded", since=mode.until, until=None)
+    return None

@@ -1,0 +1,74 @@
+"""The floor this node remembers by itself: a lost or rewound control store cannot bring an old snapshot back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Final
+
+import msgspec
+
+from service.errors import SnapshotRefused
+from service.files import write_durable
+from service.jose import canonical
+from service.snapshot.guard import Floor, higher_floor
+from service.snapshot.steps import Step
+
+#: Its name among what a node remembers (`<home>/node`).
+FLOOR_FILE: Final = "floor.json"
+
+
+def load_floor(path: Path) -> Floor | None:
+    """The floor at `path`; None where this node never activated anything.
+
+    A floor that is there but cannot be read raises `SnapshotRefused`: to forget it would allow a rollback.
+    """
+    try:
+        return parse_floor(path.read_bytes())
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        raise _unreadable(error.strerror or "an error of the disk") from error
+
+
+def raise_floor(path: Path, floor: Floor) -> Floor:
+    """Remember `floor` unless a higher one is remembered already; the one that now holds.
+
+    Raises `SnapshotRefused` where the two disagree about one sequence.
+    """
+    known = load_floor(path)
+    higher = higher_floor(known, floor) or floor
+    if higher != known:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_durable(path, encode_floor(higher))
+    return higher
+
+
+def encode_floor(floor: Floor) -> bytes:
+    """The floor as RFC 8785 JSON."""
+    return canonical(floor_members(floor))
+
+
+def floor_members(floor: Floor) -> dict[str, Any]:
+    """The floor as plain JSON values, for the body of an activation order."""
+    members: dict[str, Any] = msgspec.to_builtins(floor)
+    return members
+
+
+def parse_floor(data: bytes) -> Floor:
+    """The floor in JSON bytes. Raises `SnapshotRefused`."""
+    try:
+        return msgspec.json.decode(data, type=Floor)
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise _unreadable("damaged") from error
+
+
+def floor_from(members: object) -> Floor:
+    """The floor in plain JSON values, as an activation order carries them. Raises `SnapshotRefused`."""
+    try:
+        return msgspec.convert(members, Floor)
+    except msgspec.ValidationError as error:
+        raise _unreadable("another form") from error
+
+
+def _unreadable(found: str) -> SnapshotRefused:
+    return SnapshotRefused(Step.SEQUENCE, "the floor this node remembers to be readable", found)

@@ -1,0 +1,82 @@
+"""A snapshot in use: its manifest, what its AMCs allow, and its sealed records."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Collection, Mapping
+from pathlib import Path
+from typing import Final
+from zoneinfo import ZoneInfo
+
+from service.rights.model import Absence, Amc, Contract, Knowledge, SourceKind
+from service.snapshot.folder import Progress, quiet
+from service.snapshot.manifest import AmcEntry, Manifest
+from service.snapshot.records import RecordStore
+from service.snapshot.trust import Trust
+from service.snapshot.verify import Conditions, Examination, Ordered
+
+#: Extract dates are civil dates where the pharmacies are.
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+class Snapshot:
+    """An open, verified snapshot of one process. `digest` is the SHA-256 of the manifest's payload."""
+
+    __slots__ = ("digest", "manifest", "records")
+
+    def __init__(self, manifest: Manifest, digest: str, records: RecordStore) -> None:
+        self.manifest = manifest
+        self.digest = digest
+        self.records = records
+
+    @property
+    def sequence(self) -> int:
+        """The snapshot's sequence number."""
+        return self.manifest.sequence
+
+    def knowledge(self, out_of_scope: Collection[str] = ()) -> Knowledge:
+        """What answers from this snapshot rest on. Make it once: extract dates are computed here."""
+        return Knowledge(
+            kind=SourceKind.SNAPSHOT,
+            snapshot=self.manifest.sequence,
+            signed_at=self.manifest.created_at,
+            valid_until=self.manifest.valid_until,
+            amcs={entry.amc: _amc(entry) for entry in self.manifest.amcs},
+            out_of_scope=frozenset(number.zfill(10) for number in out_of_scope),
+        )
+
+    def find(self, identity: str) -> tuple[Contract, ...] | Absence:
+        """The contracts of a canonical identity, or why there are none."""
+        return self.records.find(identity)
+
+    def close(self) -> None:
+        """Unmap the records; no lookup may follow."""
+        self.records.close()
+
+
+def open_snapshot(
+    directory: Path,
+    ordered: Ordered,
+    *,
+    trust: Trust,
+    peppers: Mapping[str, bytes],
+    now: dt.datetime,
+    progress: Progress = quiet,
+) -> Snapshot:
+    """The snapshot an order in force names, verified like any other before it is opened. Raises `SnapshotRefused`.
+
+    Its sequence and digest must be the order's. It may have expired: it then answers `snapshot_expired`.
+    """
+    examination = Examination(Conditions(trust, peppers, now, ordered=ordered))
+    manifest, layer = examination.open(directory, progress)
+    return Snapshot(manifest, examination.digest, layer)
+
+
+def _amc(entry: AmcEntry) -> Amc:
+    return Amc(
+        number=entry.amc,
+        name=entry.name,
+        extracted_at=entry.extracted_at,
+        extract_date=entry.extracted_at.astimezone(PARIS).date(),
+        stand_in=entry.stand_in,
+    )

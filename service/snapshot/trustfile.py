@@ -1,0 +1,67 @@
+"""The trust file on disk: made from key files, read at every start. An adapter around trust."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from service.errors import TrustRefused
+from service.jose import PrivateKey, PublicKey, sign_general
+from service.snapshot.trust import (
+    MAX_TRUST_BYTES,
+    TRUST_TYP,
+    Role,
+    RoleName,
+    Signer,
+    Trust,
+    encode_trust,
+    verify_trust,
+)
+
+#: Ten years: beyond it nobody remembers who the people were.
+MAX_TRUST_DAYS: Final = 3650
+
+
+def read_trust(path: Path) -> bytes:
+    """The bytes of a trust file. Raises `TrustRefused` where it is missing or too large."""
+    try:
+        with path.open("rb") as file:
+            document = file.read(MAX_TRUST_BYTES + 1)
+    except FileNotFoundError as error:
+        raise TrustRefused(f"{path} is missing: relais trust new says who may sign") from error
+    if len(document) > MAX_TRUST_BYTES:
+        raise TrustRefused(f"{path}: a trust file is at most {MAX_TRUST_BYTES} bytes")
+    return document
+
+
+def load_trust(path: Path, now: dt.datetime, *, demo: bool = False) -> Trust:
+    """The verified trust file of a home. Raises `TrustRefused` or `SignatureRejected`; nothing is trusted without."""
+    return verify_trust(read_trust(path), now, demo=demo)
+
+
+def role_of(people: Iterable[tuple[str, PublicKey]], threshold: int) -> Role:
+    """A role from names and keys; a name given twice is one person with two keys."""
+    keys: dict[str, list[PublicKey]] = {}
+    for name, key in people:
+        keys.setdefault(name, []).append(key)
+    return Role(threshold, tuple(Signer(name, tuple(held)) for name, held in keys.items()))
+
+
+def new_trust(
+    roles: Mapping[RoleName, Role],
+    signers: Sequence[PrivateKey],
+    now: dt.datetime,
+    *,
+    expires_days: int,
+    version: int = 1,
+    demo: bool = False,
+) -> bytes:
+    """A signed trust file that verifies by itself. Raises `TrustRefused` or `SignatureRejected` before it exists."""
+    if not 1 <= expires_days <= MAX_TRUST_DAYS:
+        raise TrustRefused(f"a trust file lives between 1 and {MAX_TRUST_DAYS} days")
+    expires_at = (now + dt.timedelta(days=expires_days)).replace(microsecond=0)
+    document = sign_general(encode_trust(version, expires_at, roles), TRUST_TYP, signers)
+    verify_trust(document, now, demo=demo)
+    return document
