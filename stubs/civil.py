@@ -9,6 +9,8 @@ department 55) are outside every shape below.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
+from itertools import product
 from typing import Final, NamedTuple
 
 #: Order numbers 1 to 999 are dealt out among this many insured of a block.
@@ -28,20 +30,6 @@ class Shape:
     communes: range
     dated: bool = True
 
-    @property
-    def capacity(self) -> int:
-        """How many NIRs one insured of the block can be given."""
-        parts = len(self.firsts) * len(self.months) * len(self.departments) * len(self.communes)
-        return parts * self.years * _ORDER_STEPS
-
-
-class Nir(NamedTuple):
-    """A NIR of 15 characters, its two-digit year counted from the shape's first, and its month."""
-
-    text: str
-    year: int
-    month: int
-
 
 _CALENDAR = tuple(range(1, 13))
 # Months 20 to 42 and 50 to 99 mean "not known"; 55 is left out because fictitious NIRs have it.
@@ -56,39 +44,72 @@ ABROAD: Final = Shape((1, 2), _ADULT_YEARS, _CALENDAR, ("99",), range(101, 515))
 UNKNOWN_MONTH: Final = Shape((1, 2), _ADULT_YEARS, _UNKNOWN, _MAINLAND, range(1, 401))
 TEMPORARY: Final = Shape((3, 4), _ADULT_YEARS, _CALENDAR, ("99",), range(101, 515))
 # For passing migrants [56][12]… and provisional numbers [78][12]… only the first two digits mean anything.
-MIGRANT: Final = Shape((5, 6), 20, tuple(range(100)), _MAINLAND, range(1000), dated=False)
-PROVISIONAL: Final = Shape((7, 8), 20, tuple(range(100)), _MAINLAND, range(1000), dated=False)
+MIGRANT: Final = Shape((5, 6), 20, tuple(range(100)), _MAINLAND, range(200), dated=False)
+PROVISIONAL: Final = Shape((7, 8), 20, tuple(range(100)), _MAINLAND, range(200), dated=False)
 
 
-def make_nir(shape: Shape, spread: int, ordinal: int, first_year: int) -> Nir:
-    """The NIR that a block's insured number `ordinal` gets for `spread`, one to one below the shape's capacity.
+class Head(NamedTuple):
+    """The first five characters of a NIR, their part in its key, and the birth year and month they stand for."""
 
-    `first_year` is the earliest birth year that the shape may draw; it is of no use to undated shapes.
-    """
-    rest, year = divmod(spread, shape.years)
-    rest, month = divmod(rest, len(shape.months))
-    rest, department = divmod(rest, len(shape.departments))
-    rest, commune = divmod(rest, len(shape.communes))
-    step, first = divmod(rest, len(shape.firsts))
-    digits = (first_year + year) % 100 if shape.dated else 10 + year
-    head = (shape.firsts[first] * 100 + digits) * 100 + shape.months[month]
-    place = shape.departments[department]
-    tail = shape.communes[commune] * 1000 + ordinal + 1 + step * ORDERS_PER_BLOCK
-    number = (head * 100 + (_KEY_OF_CORSICA.get(place) or int(place))) * 1_000_000 + tail
-    return Nir(f"{head}{place}{tail:06d}{97 - number % 97:02d}", year, shape.months[month])
+    text: str
+    residue: int
+    year: int
+    month: int
 
 
+class Numbering:
+    """The NIRs of a shape whose earliest birth year is `first_year`."""
+
+    def __init__(self, shape: Shape, first_year: int) -> None:
+        years = range(first_year, first_year + shape.years)
+        self._heads = [
+            _head(shape, first, year, month) for first, year, month in product(shape.firsts, years, shape.months)
+        ]
+        self._places = _places(shape)
+        #: How many NIRs one insured of the block can be given.
+        self.capacity = len(self._heads) * len(self._places) * _ORDER_STEPS
+
+    def nir(self, spread: int, ordinal: int) -> tuple[str, Head]:
+        """The NIR of 15 characters that a block's insured number `ordinal` gets for `spread`: one to one."""
+        rest, number = divmod(spread, len(self._heads))
+        head = self._heads[number]
+        step, number = divmod(rest, len(self._places))
+        place, residue = self._places[number]
+        order = ordinal + 1 + step * ORDERS_PER_BLOCK
+        return f"{head.text}{place}{order:03d}{97 - (head.residue + residue + order) % 97:02d}", head
+
+
+def _head(shape: Shape, first: int, year: int, month: int) -> Head:
+    # The second digit of an undated number is 1 or 2 whatever the year.
+    digits = year % 100 if shape.dated else 10 + year % 20
+    number = (first * 100 + digits) * 100 + month
+    return Head(f"{number}", number * 10**8 % 97, year, month)
+
+
+@cache
+def _places(shape: Shape) -> list[tuple[str, int]]:
+    """Department and commune of every place of a shape, with their part in the key."""
+    return [
+        (f"{name}{commune:03d}", ((_KEY_OF_CORSICA.get(name) or int(name)) * 1000 + commune) * 1000 % 97)
+        for name, commune in product(shape.departments, shape.communes)
+    ]
+
+
+_DAYS: Final = tuple(f"{day:02d}" for day in range(1, 29))
+_PLAIN: Final = tuple(f"-{month:02d}-{day}" for day in _DAYS for month in _CALENDAR)
 #: Months and days as registers write them for people whose birth date is known in part or by a lunar calendar.
-_LUNAR: Final = ("00-00", "13-00", "00-15", "07-00", "14-35", "20-41", "06-32", "31-12")
+_LUNAR: Final = ("-00-00", "-13-00", "-00-15", "-07-00", "-14-35", "-20-41", "-06-32", "-31-12")
+_OF_MONTH: Final = tuple(
+    tuple(f"-{month:02d}-{day}" for day in _DAYS) if month in _CALENDAR else _LUNAR for month in range(100)
+)
 
 
-def birth_date(year: int, nir: Nir, chance: int) -> str:
-    """The birth date of an insured: the NIR's own month, or a lunar date where that month is none."""
-    if nir.month > 12 or nir.month == 0:
-        return f"{year}-{_LUNAR[chance % len(_LUNAR)]}"
-    return f"{year}-{nir.month:02d}-{1 + chance % 28:02d}"
+def insured_date(head: Head, chance: int) -> str:
+    """The birth date of an insured: in the NIR's own month, or a lunar date where that month is none."""
+    ends = _OF_MONTH[head.month]
+    return f"{head.year}{ends[chance % len(ends)]}"
 
 
 def plain_date(year: int, chance: int) -> str:
     """A birth date of the calendar."""
-    return f"{year}-{1 + chance % 12:02d}-{1 + chance // 12 % 28:02d}"
+    return f"{year}{_PLAIN[chance % len(_PLAIN)]}"

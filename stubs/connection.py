@@ -12,7 +12,7 @@ import aiohttp
 import jwt
 import orjson
 
-from stubs.receipt import Keys, ReceiptError, parse_jwks
+from stubs.proof import Keys, ReceiptError, parse_jwks
 
 _LIFETIME_SECONDS: Final = 300
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)

@@ -19,7 +19,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Insurer:
-    """An AMC: its share of the households (weight), how it numbers members, its products and its policy.
+    """An AMC: its share of the households (weight), how it prints member numbers, its products and its policy.
 
     `policy` holds the lines of `[amc.stand_in]`; `extract_age` is how long before `now` it extracted its rows, and
     `guaranteed_days` how long after `now` its guarantee ends, if it says so.
@@ -54,19 +54,19 @@ _GUARANTEES_ALL = '[amc.stand_in.guarantee]\nbasis = "Engagement Exemple de cont
 
 #: The first two vouch for the example queries: rights they call open or closed stay so for days.
 INSURERS: Final = (
-    Insurer("0990000011", "Mutuelle Exemple Azur", 30, "EX{:06d}", "RO", "EXA100",
+    Insurer("0990000011", "Mutuelle Exemple Azur", 30, "EX%06d", "RO", "EXA100",
             (_FULL, _BASIC), _policy(31, 7, 14) + _GUARANTEES, dt.timedelta(hours=2)),
-    Insurer("0990000022", "Mutuelle Exemple Bruyère", 22, "EX{:06d}", "RO", "",
+    Insurer("0990000022", "Mutuelle Exemple Bruyère", 22, "EX%06d", "RO", "",
             (_FULL, _SHARE), _policy(10, 7, 10) + _GUARANTEES_ALL, dt.timedelta(hours=3, minutes=20), 180),
-    Insurer("0990000033", "Assurance Exemple Corail", 15, "EX-{:08d}", "AC", "EXC",
+    Insurer("0990000033", "Assurance Exemple Corail", 15, "EX-%08d", "AC", "EXC",
             (_SHARE, _PARTIAL), _policy(15, 2, 7, "patient_pays"), dt.timedelta(hours=1, minutes=5)),
-    Insurer("0990000044", "Prévoyance Exemple Dune", 13, "EX{:07d}/A", "CM", "EXD7",
+    Insurer("0990000044", "Prévoyance Exemple Dune", 13, "EX%07d/A", "CM", "EXD7",
             (_FULL, _PARTIAL), _policy(60, 5, 30, history=365), dt.timedelta(hours=5)),
-    Insurer("0990000055", "Mutuelle Exemple Écume", 10, "EX.{:06d}", "RO", "EXE100200",
+    Insurer("0990000055", "Mutuelle Exemple Écume", 10, "EX.%06d", "RO", "EXE100200",
             (_BASIC, _SHARE), _policy(0, 1, 3), dt.timedelta(minutes=50)),
-    Insurer("0990000066", "Institution Exemple Fougère", 6, "EX{:08d}", "AC", "",
+    Insurer("0990000066", "Institution Exemple Fougère", 6, "EX%08d", "AC", "",
             (_BASIC,), _policy(31, 0, 7, "patient_pays"), dt.timedelta(hours=4)),
-    Insurer("0990000077", "Mutuelle Exemple Garrigue", 4, "EX{:06d}-G", "CM", "EXG",
+    Insurer("0990000077", "Mutuelle Exemple Garrigue", 4, "EX%06d-G", "CM", "EXG",
             (_FULL,), _REFUSES, dt.timedelta(hours=2, minutes=40)),
 )  # fmt: skip
 

@@ -22,7 +22,7 @@ import aiohttp
 import orjson
 
 from stubs.connection import Pharmacy, Reply, Signer
-from stubs.receipt import ReceiptError, verify_response
+from stubs.proof import ReceiptError, verify_response
 
 #: People held for asking; a larger file is asked for its first ones.
 _PEOPLE: Final = 50_000

@@ -19,7 +19,7 @@ import orjson
 
 from stubs.connection import Pharmacy, Reply, Signer
 from stubs.load import run
-from stubs.receipt import Head, ReceiptError, verify_response
+from stubs.proof import Head, ReceiptError, verify_response
 
 _STATUS: Final = {"open": "DROITS OUVERTS", "closed": "DROITS FERMÉS", "unknown": "DROITS NON DÉTERMINÉS"}
 _ADVICE: Final = {

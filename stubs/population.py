@@ -17,12 +17,12 @@ import zoneinfo
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, NamedTuple
 
 import orjson
 
 from stubs import civil
-from stubs.contracts import days_around
+from stubs.contracts import Kind, days_around
 from stubs.households import NOBODY, PEOPLE_PER_BLOCK, SEATS, Role, Seat, rows_of
 from stubs.insurers import BY_PERCENT, INSURERS, Insurer, policy_toml
 
@@ -31,7 +31,17 @@ Row = dict[str, Any]
 _MASK: Final = (1 << 64) - 1
 _ORDERS: Final = 64
 _HOUSEHOLDS: Final = SEATS[-1].household + 1
-_COVERS: Final = sorted({(seat.cover.kind.__name__, seat.cover.insurer) for seat in SEATS})
+
+
+class _Plan(NamedTuple):
+    """A seat as one population fills it: its NIRs, and the walk that gives each block one of them."""
+
+    seat: Seat
+    kind: Kind
+    salt: int
+    numbering: civil.Numbering
+    step: int
+    start: int
 
 
 class Population:
@@ -47,9 +57,8 @@ class Population:
         chance = random.Random(seed)
         self._salt = chance.getrandbits(64)
         self._orders = [chance.sample(range(len(SEATS)), len(SEATS)) for _ in range(_ORDERS)]
-        self._steps = [_permutation(chance, self._blocks) for _ in SEATS]
-        self._spreads = [_spread(chance, seat.shape) for seat in _insured()]
-        self._salts = {cover: chance.getrandbits(64) for cover in _COVERS}
+        self._walks = [_permutation(chance, self._blocks) for _ in SEATS]
+        self._plans = _plans(chance, today.year)
 
     def __len__(self) -> int:
         """How many rows there are."""
@@ -59,31 +68,32 @@ class Population:
         """Every source row, shuffled."""
         for chunk in range(self._blocks):
             for number in self._orders[chunk % _ORDERS]:
-                step, start = self._steps[number]
-                yield self.row((chunk * step + start) % self._blocks, SEATS[number])
+                step, start = self._walks[number]
+                yield self.row((chunk * step + start) % self._blocks, number)
         for number in self._orders[0]:
             if number < self._rest:
-                yield self.row(self._blocks, SEATS[number])
+                yield self.row(self._blocks, number)
 
-    def row(self, block: int, seat: Seat) -> Row:
-        """One source row: the contract of a seat in a block."""
+    def row(self, block: int, number: int) -> Row:
+        """One source row: the contract of seat `number` in a block. Its lists are shared: they are for reading."""
+        seat, kind, salt, numbering, step, start = self._plans[number]
+        household = block * _HOUSEHOLDS + seat.household
         # What all people of a household share comes from `home`, what one contract has for itself from `own`.
-        home = _mix(block * _HOUSEHOLDS + seat.household ^ self._salt)
-        cover = seat.cover
-        own = home * self._salts[cover.kind.__name__, cover.insurer] >> 32 & 0xFFFFFF
-        life = cover.kind(own, 3 + home % 43, self._days)
+        home = _mix(household ^ self._salt)
+        own = home * salt >> 32 & 0xFFFFFF
+        life = kind(own, 3 + home % 43, self._days)
         insurer = _insurer(seat, home)
         product = insurer.products[home % len(insurer.products)]
-        nir = self.nir(block, seat)
+        nir, head = numbering.nir((block * step + start) % numbering.capacity, seat.insured)
         return {
-            "nir": nir.text,
-            "birth_date": self._birth_date(seat, nir, home),
+            "nir": nir,
+            "birth_date": self._birth_date(seat, head, home),
             "birth_rank": 2 if seat.role is Role.SECOND_TWIN else 1,
             "amc": insurer.number,
-            "member": insurer.member.format(block * _HOUSEHOLDS + seat.household + 1),
+            "member": insurer.member % (household + 1),
             "csr": insurer.csr,
             "convention": insurer.convention,
-            "payer_rank": cover.payer_rank,
+            "payer_rank": seat.cover.payer_rank,
             "valid_from": life.valid_from,
             "valid_to": life.valid_to,
             "card_valid_to": life.card_valid_to,
@@ -95,11 +105,6 @@ class Population:
             "rate_base": product.rate_base,
         }
 
-    def nir(self, block: int, seat: Seat) -> civil.Nir:
-        """The NIR that a seat's person hangs on."""
-        step, start, capacity = self._spreads[seat.insured]
-        return civil.make_nir(seat.shape, (block * step + start) % capacity, seat.insured, self._year - seat.eldest)
-
     def examples(self) -> dict[str, dict[str, Any]]:
         """Bodies of `POST /v1/rights`: an open person, a closed one with the AMC named, one whom nobody insures.
 
@@ -108,29 +113,29 @@ class Population:
         """
         if not self._blocks and self._rest < 2:
             raise ValueError("the examples need at least two people")
-        opened, closed = self.row(0, SEATS[0]), self.row(0, SEATS[1])
+        opened, closed = self.row(0, 0), self.row(0, 1)
         # An order number that is given to nobody makes a NIR that no row can have.
-        nobody = civil.make_nir(civil.METROPOLITAN, self._salt % civil.METROPOLITAN.capacity, NOBODY, self._year - 49)
-        unknown = {"nir": nobody.text, "birth_date": civil.birth_date(self._year - 49 + nobody.year, nobody, 11)}
+        numbering = self._plans[0].numbering
+        nir, head = numbering.nir(self._salt % numbering.capacity, NOBODY)
+        unknown = {"nir": nir, "birth_date": civil.insured_date(head, self._salt), "birth_rank": 1}
         return {
             "open": {"beneficiary": _beneficiary(opened)},
             "closed": {"beneficiary": _beneficiary(closed), "amc": closed["amc"]},
-            "unknown": {"beneficiary": {**unknown, "birth_rank": 1}},
+            "unknown": {"beneficiary": unknown},
         }
 
-    def _birth_date(self, seat: Seat, nir: civil.Nir, home: int) -> str:
+    def _birth_date(self, seat: Seat, head: civil.Head, home: int) -> str:
         role, chance = seat.role, home >> 24 & 0xFFFF
         # Years never meet: insured and partner differ by some, and the children of one NIR are born apart.
+        if role is Role.INSURED:
+            return civil.insured_date(head, chance) if seat.shape.dated else civil.plain_date(head.year, chance)
+        if role is Role.PARTNER:
+            return civil.plain_date(head.year + 1 + home % 3, chance)
         if role is Role.ELDER:
             return civil.plain_date(self._year - 10 - home % 9, chance)
         if role is Role.YOUNGER:
             return civil.plain_date(self._year - 1 - home % 9, chance)
-        if role is Role.TWIN or role is Role.SECOND_TWIN:
-            return civil.plain_date(self._year - 1 - home % 17, chance)
-        born = self._year - seat.eldest + (nir.year if seat.shape.dated else chance % 24)
-        if role is Role.PARTNER:
-            return civil.plain_date(born + 1 + home % 3, chance)
-        return civil.birth_date(born, nir, chance) if seat.shape.dated else civil.plain_date(born, chance)
+        return civil.plain_date(self._year - 1 - home % 17, chance)
 
 
 def _mix(value: int) -> int:
@@ -148,19 +153,24 @@ def _coprime(chance: random.Random, modulus: int) -> int:
             return step
 
 
-def _permutation(chance: random.Random, blocks: int) -> tuple[int, int]:
-    """Step and start of a walk that meets every block once."""
-    return (_coprime(chance, blocks), chance.randrange(blocks)) if blocks else (1, 0)
+def _permutation(chance: random.Random, length: int) -> tuple[int, int]:
+    """Step and start of a walk that meets each of `length` places once."""
+    return (_coprime(chance, length), chance.randrange(length)) if length else (1, 0)
 
 
-def _spread(chance: random.Random, shape: civil.Shape) -> tuple[int, int, int]:
-    """Step, start and length of the walk through a shape's NIRs."""
-    return _coprime(chance, shape.capacity), chance.randrange(shape.capacity), shape.capacity
-
-
-def _insured() -> list[Seat]:
-    """One seat of each insured, in their order."""
-    return list({seat.insured: seat for seat in SEATS}.values())
+def _plans(chance: random.Random, year: int) -> list[_Plan]:
+    """One plan a seat. Seats of one insured walk together: they are one NIR."""
+    numberings = {(seat.shape, seat.eldest): civil.Numbering(seat.shape, year - seat.eldest) for seat in SEATS}
+    salts = {(seat.cover.kind.__name__, seat.cover.insurer): chance.getrandbits(64) for seat in SEATS}
+    walks: dict[int, tuple[int, int]] = {}
+    plans = []
+    for seat in SEATS:
+        numbering = numberings[seat.shape, seat.eldest]
+        if seat.insured not in walks:
+            walks[seat.insured] = _permutation(chance, numbering.capacity)
+        salt = salts[seat.cover.kind.__name__, seat.cover.insurer]
+        plans.append(_Plan(seat, seat.cover.kind, salt, numbering, *walks[seat.insured]))
+    return plans
 
 
 def _insurer(seat: Seat, home: int) -> Insurer:
@@ -180,8 +190,9 @@ def _beneficiary(row: Row) -> Row:
 def write_rows(population: Population, file: BinaryIO) -> int:
     """The population as NDJSON; gives the number of rows."""
     rows = population.rows()
-    while batch := list(islice(rows, 1000)):
-        file.write(b"".join([orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in batch]))
+    # Row by row into bytes: a thousand dicts held at once cost more in memory traffic than making them.
+    while batch := [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in islice(rows, 1000)]:
+        file.write(b"".join(batch))
     return len(population)
 
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from stdnum.fr import nir as oracle
 
 from stubs import population
-from stubs.civil import ORDERS_PER_BLOCK
+from stubs.civil import ORDERS_PER_BLOCK, Numbering
 from stubs.households import PEOPLE_PER_BLOCK, SEATS
 from stubs.insurers import INSURERS, policy_toml
 from stubs.population import Population, Row, main
@@ -252,7 +252,7 @@ def test_thirty_three_million_people_start_at_once():
 
 def test_every_shape_has_numbers_for_a_hundred_million_people():
     blocks = 100_000_000 // PEOPLE_PER_BLOCK
-    assert min(seat.shape.capacity for seat in SEATS) > blocks
+    assert min(Numbering(seat.shape, 1975).capacity for seat in SEATS) > blocks
     # The last order number is nobody's: the unknown person of the examples has it.
     assert max(seat.insured for seat in SEATS) < ORDERS_PER_BLOCK - 1
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from counterpart import FINESS, Office, b64u, leaf, path, respond, tree
 
-from stubs.receipt import ReceiptError, normalised, parse_jwks, verify_receipt, verify_response
+from stubs.proof import ReceiptError, normalised, parse_jwks, verify_receipt, verify_response
 
 QUERY: dict[str, Any] = {
     "beneficiary": {"nir": "1 85 05 75 116 001 59", "birth_date": "1985-05-12"},
