@@ -120,6 +120,8 @@ def _check_plan(plan: BuildPlan) -> None:
         raise BuildError("a sequence is a positive integer")
     if not 1 <= plan.valid_for_days <= MAX_VALID_DAYS:
         raise BuildError(f"a snapshot is valid for 1 to {MAX_VALID_DAYS} days")
+    if not 0 <= plan.max_reject_share <= 1:  # also catches NaN, which would let everything pass
+        raise BuildError("the share of bad rows that aborts lies between 0 and 1")
     if not plan.sources:
         raise BuildError("no source was named")
     if os.path.lexists(plan.out):

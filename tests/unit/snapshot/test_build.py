@@ -229,6 +229,8 @@ def test_the_share_of_rejects_is_inclusive(tmp_path: Path):
         ({"sequence": 2**53}, "sequence"),
         ({"valid_for_days": 0}, "1 to 45 days"),
         ({"valid_for_days": 46}, "1 to 45 days"),
+        ({"max_reject_share": float("nan")}, "between 0 and 1"),
+        ({"max_reject_share": -0.1}, "between 0 and 1"),
         ({"sources": ()}, "no source"),
         ({"sources": (Path("/nonexistent/rows"),)}, "cannot be read"),
         ({"policy": Path("/nonexistent/policy")}, "does not exist"),
