@@ -109,8 +109,16 @@ def test_padding_is_undone_and_fills_steps(data: bytes):
         pad(b"\x93\x00\x90\xc0"),
         pad(b"\x92\x00\x91\x90"),
         pad(b"\x81\xa1a\x00"),
-        pad(msgspec.msgpack.encode([0, [["0775671993", "M", "", "RO", 1, 2**40, None, None, None, [], True, [], {}, "TR"]]])),
-        pad(msgspec.msgpack.encode([0, [["0775671993", "M", "", "RO", 1, 0, None, None, None, [], True, [], {}, "TR", 1]]])),
+        pad(
+            msgspec.msgpack.encode(
+                [0, [["0775671993", "M", "", "RO", 1, 2**40, None, None, None, [], True, [], {}, "TR"]]]
+            )
+        ),
+        pad(
+            msgspec.msgpack.encode(
+                [0, [["0775671993", "M", "", "RO", 1, 0, None, None, None, [], True, [], {}, "TR", 1]]]
+            )
+        ),
         pad(b"\x92\x00\x91\x9e\xa2\xff\xff"),
     ],
 )
