@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
-from snapshot_maker import floor
+from snapshot_maker import amc_entry, floor
 
 from service.errors import SnapshotRefused
 from service.jose import sha256_b64u
-from service.snapshot.floor import encode_floor, floor_from, floor_members, load_floor, parse_floor, raise_floor
+from service.snapshot.floor import counts_of, encode_floor, floor_of_order, load_floor, parse_floor, raise_floor
 
 
 def test_a_node_that_never_activated_has_no_floor(tmp_path: Path):
@@ -41,7 +42,14 @@ def test_a_damaged_floor_is_not_forgotten(tmp_path: Path, content: bytes):
     assert path.read_bytes() == content
 
 
-def test_an_order_can_carry_the_floor():
-    assert floor_from(floor_members(floor())) == parse_floor(encode_floor(floor())) == floor()
+def test_an_activation_order_can_carry_the_floor():
+    known = floor(amcs=(amc_entry(), amc_entry(amc="0000000001")))
+    counts = counts_of(known)
+    assert set(counts) == {"0775671993", "0000000001"}
+    assert floor_of_order(known.sequence, known.digest, counts) == parse_floor(encode_floor(known)) == known
+
+
+@pytest.mark.parametrize("counts", [{"0775671993": {}}, {"0775671993": None}, {"x": {"people": 1}}])
+def test_an_order_with_other_counts_is_no_floor(counts: dict[str, Any]):
     with pytest.raises(SnapshotRefused):
-        floor_from({"sequence": 1})
+        floor_of_order(1, sha256_b64u(b""), counts)
