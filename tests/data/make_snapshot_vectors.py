@@ -1,6 +1,6 @@
 """Makes snapshot_vectors.json: run it only for a new format, never to make a failing test pass.
 
-    .venv/bin/python tests/data/make_snapshot_vectors.py > tests/data/snapshot_vectors.json
+.venv/bin/python tests/data/make_snapshot_vectors.py > tests/data/snapshot_vectors.json
 """
 
 from __future__ import annotations

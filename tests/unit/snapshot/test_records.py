@@ -20,13 +20,15 @@ PEOPLE = [f"nir|1850575{number:06d}|1985-05-12|1" for number in range(300)]
 
 
 def write(path: Path, items: dict[str, bytes], *, probe: bool = True) -> Path:
-    with lmdb.open(str(path), subdir=False, lock=False, map_size=1 << 24, lib_version=0) as environment:
-        with environment.begin(write=True) as transaction:
-            for identity, plaintext in items.items():
-                derived = KEY.derive(identity)
-                transaction.put(record_key(derived), seal(derived, plaintext, SALT))
-            if probe:
-                transaction.put(*seal_probe(KEY))
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, map_size=1 << 24, lib_version=0) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        for identity, plaintext in items.items():
+            derived = KEY.derive(identity)
+            transaction.put(record_key(derived), seal(derived, plaintext, SALT))
+        if probe:
+            transaction.put(*seal_probe(KEY))
     return path
 
 
@@ -65,12 +67,14 @@ def test_a_tombstone_is_no_record_but_can_be_told_apart(layer: Layer):
 
 
 def test_a_record_altered_in_place_is_unreadable_and_the_others_are_not(path: Path):
-    with lmdb.open(str(path), subdir=False, lock=False, lib_version=0, map_size=1 << 24) as environment:
-        with environment.begin(write=True) as transaction:
-            key = record_key(KEY.derive(PEOPLE[7]))
-            sealed = bytearray(transaction.get(key) or b"")
-            sealed[20] ^= 1
-            transaction.put(key, bytes(sealed))
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, lib_version=0, map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        key = record_key(KEY.derive(PEOPLE[7]))
+        sealed = bytearray(transaction.get(key) or b"")
+        sealed[20] ^= 1
+        transaction.put(key, bytes(sealed))
     layer = Layer(path, KEY)
     assert layer.find(PEOPLE[7]) is Absence.UNREADABLE
     assert not isinstance(layer.find(PEOPLE[8]), Absence)
@@ -79,11 +83,13 @@ def test_a_record_altered_in_place_is_unreadable_and_the_others_are_not(path: Pa
 
 def test_a_record_swapped_with_a_neighbours_is_unreadable(path: Path):
     one, other = (record_key(KEY.derive(identity)) for identity in PEOPLE[:2])
-    with lmdb.open(str(path), subdir=False, lock=False, lib_version=0, map_size=1 << 24) as environment:
-        with environment.begin(write=True) as transaction:
-            values = transaction.get(one), transaction.get(other)
-            transaction.put(one, values[1] or b"")
-            transaction.put(other, values[0] or b"")
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, lib_version=0, map_size=1 << 24) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        values = transaction.get(one), transaction.get(other)
+        transaction.put(one, values[1] or b"")
+        transaction.put(other, values[0] or b"")
     layer = Layer(path, KEY)
     assert layer.find(PEOPLE[0]) is Absence.UNREADABLE
     layer.close()
@@ -124,9 +130,11 @@ def test_what_is_not_lmdb_or_not_there_is_refused(tmp_path: Path):
 
 def test_another_file_format_of_the_engine_is_refused(tmp_path: Path):
     path = tmp_path / "records.lmdb"
-    with lmdb.open(str(path), subdir=False, lock=False, map_size=1 << 24, lib_version=1) as environment:
-        with environment.begin(write=True) as transaction:
-            transaction.put(*seal_probe(KEY))
+    with (
+        lmdb.open(str(path), subdir=False, lock=False, map_size=1 << 24, lib_version=1) as environment,
+        environment.begin(write=True) as transaction,
+    ):
+        transaction.put(*seal_probe(KEY))
     with pytest.raises(LayerRejected, match="not a layer"):
         Layer(path, KEY)
 

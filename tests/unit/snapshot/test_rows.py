@@ -11,7 +11,7 @@ from service.errors import BuildError, RowRejected
 from service.rights.model import Suspension
 from service.snapshot.rows import COLUMNS, RowParser
 
-SECRET = "SECRET-CONTENT"
+CONTENT = "Dupont Jeanne"
 
 
 @pytest.fixture
@@ -23,7 +23,7 @@ def rejected(parser: RowParser, line: bytes) -> tuple[str, str]:
     with pytest.raises(RowRejected) as caught:
         parser.parse_json(line)
     assert caught.value.__cause__ is None
-    assert SECRET not in str(caught.value)
+    assert CONTENT not in str(caught.value)
     return caught.value.column, caught.value.fault
 
 
@@ -99,14 +99,14 @@ def test_empty_text_is_missing(parser: RowParser, column: str):
         ("birth_rank", "1"),
         ("birth_rank", 1.0),
         ("birth_rank", True),
-        ("payer_rank", [SECRET]),
+        ("payer_rank", [CONTENT]),
         ("valid_from", 20230101),
         ("responsible", "true"),
         ("responsible", 1),
         ("suspended", {}),
         ("suspended", [["2024-01-01", 3]]),
         ("domains", "PHAR"),
-        ("rates", {SECRET: "100"}),
+        ("rates", {CONTENT: "100"}),
         ("rates", {"PH7": 65.5}),
     ],
 )
@@ -118,11 +118,11 @@ def test_a_wrong_type_is_named(parser: RowParser, column: str, value: Any):
     ("column", "value"),
     [
         ("nir", "185057511600158"),
-        ("nir", "1850575116001٥٩"),
+        ("nir", "1850575116001\u0665\u0669"),
         ("nir", "185002A004010"),
-        ("nir", SECRET),
+        ("nir", CONTENT),
         ("birth_date", "12/05/1985"),
-        ("birth_date", "1985-05-1٢"),
+        ("birth_date", "1985-05-1\u0662"),
         ("birth_date", "1985051"),
         ("birth_rank", 0),
         ("birth_rank", 10),
@@ -136,7 +136,7 @@ def test_a_wrong_type_is_named(parser: RowParser, column: str, value: Any):
         ("payer_rank", 0),
         ("valid_from", "2023-02-30"),
         ("valid_to", "20241231"),
-        ("closed_on", SECRET),
+        ("closed_on", CONTENT),
         ("suspended", [["2024-02-01", "2024-01-01"]]),
         ("suspended", [["2024-02-01"]]),
         ("domains", ["PHAR", "a b"]),
@@ -144,7 +144,7 @@ def test_a_wrong_type_is_named(parser: RowParser, column: str, value: Any):
         ("rates", {"PH7": -1}),
         ("rates", {"PH7": 1001}),
         ("rates", {"é": 1}),
-        ("rate_base", SECRET),
+        ("rate_base", CONTENT),
     ],
 )
 def test_a_malformed_value_is_named_and_not_shown(parser: RowParser, column: str, value: Any):
@@ -192,7 +192,7 @@ def test_colons_inside_texts_are_no_repetition(parser: RowParser):
 @pytest.mark.parametrize(("name", "shown"), [("surname", True), ("Dupont Jeanne", False), ("185057511600159", False)])
 def test_an_unknown_column_stops_the_build(parser: RowParser, name: str, shown: bool):  # noqa: FBT001
     with pytest.raises(BuildError, match="schema does not know") as caught:
-        parser.parse_json(json_line({**row(), name: SECRET}))
+        parser.parse_json(json_line({**row(), name: CONTENT}))
     assert not isinstance(caught.value, RowRejected)
     assert (name in str(caught.value)) is shown
-    assert SECRET not in str(caught.value)
+    assert CONTENT not in str(caught.value)

@@ -73,7 +73,7 @@ def test_an_endless_line_costs_one_row_and_no_memory(tmp_path: Path, size: int):
     ("change", "fault"),
     [
         ({"birth_rank": "one"}, ("birth_rank", "malformed")),
-        ({"birth_rank": "١"}, ("birth_rank", "malformed")),
+        ({"birth_rank": "\u0661"}, ("birth_rank", "malformed")),
         ({"birth_rank": ""}, ("birth_rank", "missing")),
         ({"responsible": "oui"}, ("responsible", "malformed")),
         ({"responsible": ""}, ("responsible", "missing")),
@@ -105,9 +105,9 @@ def test_a_boolean_cell_is_written_like_this(tmp_path: Path, shown: str):
 
 
 def test_an_unknown_column_stops_the_reading(tmp_path: Path):
-    with pytest.raises(BuildError, match="rows, line 2: .*`surname`"):
+    with pytest.raises(BuildError, match=r"rows, line 2: .*`surname`"):
         read(tmp_path, json_line(row()) + b"\n" + json_line(row(surname="Dupont")))
-    with pytest.raises(BuildError, match="rows: .*`surname`"):
+    with pytest.raises(BuildError, match=r"rows: .*`surname`"):
         read(tmp_path, csv_text([row(surname="Dupont")]).encode())
 
 
