@@ -7,11 +7,13 @@ written anew contradicts it.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, Protocol
 
 import msgspec
+
+from service.errors import ChainBroken
 
 #: A crash together with a cut of the file can hide at most what was written since the last advance.
 ADVANCE_SECONDS: Final = 1.0
@@ -21,7 +23,8 @@ class Register(Protocol):
     """Where a writer reports its segments. Called from a thread of the writer, never from the event loop.
 
     Both raise `StoreUnavailable` when the store is gone: the journal goes on without it, reports anew every second,
-    and says so in its status. A count never goes down: an older report changes nothing.
+    and says so in its status. A count never goes down: an older report changes nothing. Both raise `ChainBroken` if
+    the report contradicts the register: that is an alarm, and is not reported anew.
     """
 
     def open_segment(self, journal: str, node: str, worker: int, header_sha256: str, at: str) -> None:
@@ -33,15 +36,28 @@ class Register(Protocol):
         ...
 
 
-class RegisteredSegment(msgspec.Struct, frozen=True):
+class RegisteredSegment(Protocol):
     """A segment as registered; `head_sha256` is None and `entries` 0 before its first head."""
 
-    journal: str
-    node: str
-    worker: int
-    header_sha256: str
-    head_sha256: str | None
-    entries: int
+    @property
+    def journal(self) -> str:
+        """Journal id."""
+        ...
+
+    @property
+    def header_sha256(self) -> str:
+        """SHA-256 of the header's JWS."""
+        ...
+
+    @property
+    def head_sha256(self) -> str | None:
+        """SHA-256 of the last head's JWS."""
+        ...
+
+    @property
+    def entries(self) -> int:
+        """How many entries stand up to that head."""
+        ...
 
 
 class RegisterView(Protocol):
@@ -67,23 +83,23 @@ class _Advanced(msgspec.Struct, frozen=True):
     at: str
 
 
+_OpenedMap = dict[str, _Opened]
+_AdvancedMap = dict[str, _Advanced]
+
+
 class RegisterFeed:
     """Reports to the register at most once a second, in a thread of its own so that a locked store delays nobody."""
 
     def __init__(self, register: Register) -> None:
         self._register = register
-        self._opened: dict[str, _Opened] = {}
-        self._advanced: dict[str, _Advanced] = {}
+        self._opened: _OpenedMap = {}
+        self._advanced: _AdvancedMap = {}
         self._timer: asyncio.TimerHandle | None = None
         self._sending = False
         self._last_sent = float("-inf")
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="journal-register")
-        self.failures = 0
-
-    @property
-    def behind(self) -> bool:
-        """Whether the last report failed and waits to be made again."""
-        return self.failures > 0
+        #: The kind of error of the last report, None if it was taken; a fork stays.
+        self.failure: str | None = None
 
     def opened(self, journal: str, node: str, worker: int, header_sha256: str, at: str) -> None:
         """Report a new segment."""
@@ -118,31 +134,43 @@ class RegisterFeed:
         self._timer, self._sending, self._last_sent = None, True, loop.time()
         self._thread.submit(self._work, loop, *self._take())
 
-    def _take(self) -> tuple[dict[str, _Opened], dict[str, _Advanced]]:
+    def _take(self) -> tuple[_OpenedMap, _AdvancedMap]:
         taken = self._opened, self._advanced
         self._opened, self._advanced = {}, {}
         return taken
 
-    def _work(
-        self, loop: asyncio.AbstractEventLoop, opened: dict[str, _Opened], advanced: dict[str, _Advanced]
-    ) -> None:
-        done = self._report(opened, advanced)
-        loop.call_soon_threadsafe(self._sent, {} if done else opened, {} if done else advanced, done)
+    def _work(self, loop: asyncio.AbstractEventLoop, opened: _OpenedMap, advanced: _AdvancedMap) -> None:
+        loop.call_soon_threadsafe(self._sent, *self._report(opened, advanced))
 
-    def _report(self, opened: dict[str, _Opened], advanced: dict[str, _Advanced]) -> bool:
-        """Whether the register took everything. Both calls may be repeated, so a partial report is made again."""
-        try:
-            for segment in opened.values():
-                self._register.open_segment(*msgspec.structs.astuple(segment))
-            for head in advanced.values():
-                self._register.advance(*msgspec.structs.astuple(head))
-        except Exception:  # noqa: BLE001 - whatever the store does, the journal goes on and reports again
-            return False
-        return True
+    def _report(self, opened: _OpenedMap, advanced: _AdvancedMap) -> tuple[_OpenedMap, _AdvancedMap, str | None]:
+        """What the register did not take, and the kind of error. Every report may be made again."""
+        failed = (
+            self._failing(self._register.open_segment, opened),
+            self._failing(self._register.advance, advanced),
+        )
+        kinds = [kind for found in failed for kind in found.values()]
+        left = [{name for name, kind in found.items() if kind != ChainBroken.__name__} for found in failed]
+        return (
+            {name: opened[name] for name in left[0]},
+            {name: advanced[name] for name in left[1]},
+            max(kinds, key=lambda kind: kind == ChainBroken.__name__, default=None),
+        )
 
-    def _sent(self, opened: dict[str, _Opened], advanced: dict[str, _Advanced], done: bool) -> None:  # noqa: FBT001 - a callback's argument
+    @staticmethod
+    def _failing(call: Callable[..., None], reports: Mapping[str, msgspec.Struct]) -> dict[str, str]:
+        """Kind of error by journal id."""
+        failed = {}
+        for name, report in reports.items():
+            try:
+                call(*msgspec.structs.astuple(report))
+            except Exception as error:  # noqa: BLE001 - whatever the store does, the journal goes on
+                failed[name] = type(error).__name__
+        return failed
+
+    def _sent(self, opened: _OpenedMap, advanced: _AdvancedMap, failure: str | None) -> None:
         self._sending = False
-        self.failures = 0 if done else self.failures + 1
+        if self.failure != ChainBroken.__name__:
+            self.failure = failure
         self._opened = opened | self._opened
         self._advanced = advanced | self._advanced
         if self._opened or self._advanced:

@@ -39,7 +39,7 @@ class WriterStatus(msgspec.Struct, frozen=True):
     batches: int
     failures: int
     last_failure: str | None
-    register_behind: bool
+    register_failure: str | None
 
 
 class JournalWriter:
@@ -92,7 +92,7 @@ class JournalWriter:
             batches=self._batches,
             failures=self._failures,
             last_failure=self._last_failure,
-            register_behind=self._feed.behind,
+            register_failure=self._feed.failure,
         )
 
     async def start(self) -> None:

@@ -7,6 +7,7 @@ import datetime as dt
 import hashlib
 import hmac
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,6 @@ from service import jose
 from service.errors import StoreUnavailable
 from service.journal.entries import Disclosed, Pending, Receipt
 from service.journal.officer import OfficerPrivateKey, parse_officer_private_jwk
-from service.journal.register import RegisteredSegment
 from service.journal.writer import JournalWriter
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -91,6 +91,16 @@ class ManualClock:
         return 0.0
 
 
+@dataclass(frozen=True)
+class RegisteredSegment:
+    journal: str
+    node: str
+    worker: int
+    header_sha256: str
+    head_sha256: str | None
+    entries: int
+
+
 class MemoryRegister:
     """Grows only; `down` makes it unavailable."""
 
@@ -99,11 +109,11 @@ class MemoryRegister:
         self.calls = 0
         self.known: dict[str, RegisteredSegment] = {}
 
-    def open_segment(self, journal: str, node: str, worker: int, header_sha256: str, at: str) -> None:
+    def open_segment(self, journal: str, node: str, worker: int, header_sha256: str, _at: str) -> None:
         self._answer()
         self.known.setdefault(journal, RegisteredSegment(journal, node, worker, header_sha256, None, 0))
 
-    def advance(self, journal: str, head_sha256: str, entries: int, at: str) -> None:
+    def advance(self, journal: str, head_sha256: str, entries: int, _at: str) -> None:
         self._answer()
         former = self.known[journal]
         if entries > former.entries:

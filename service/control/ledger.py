@@ -1,0 +1,283 @@
+"""The chain of orders as this process knows it: verified as it is read, kept beside the node, and never let go.
+
+Verify, keep, then follow. Whatever goes wrong with the store, the last state that verified goes on serving; `status`
+says what it rests on. Methods may block (disk): call them from a thread where a loop must not wait.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Final, Literal
+
+import msgspec
+
+from service.control.format import (
+    ORDER_TYP,
+    Order,
+    check_order,
+    order_digest,
+    order_payload,
+    parse_order,
+    to_milliseconds,
+)
+from service.control.orders import fold, fold_all
+from service.control.replica import Replica
+from service.control.state import State
+from service.control.store import OrderStore, StoredOrder
+from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavailable, VersionConflict
+from service.jose import PrivateKey, PublicKey, sign_compact, verify_compact
+
+#: Somebody else's order between our reading and our append is rare; eight in a row is a loop.
+_APPEND_TRIES: Final = 8
+
+
+class Intent(msgspec.Struct, frozen=True, kw_only=True):
+    """What somebody wants ordered. It becomes an `Order` with a number, a time and a link to the one before."""
+
+    kind: str
+    scope: str
+    body: Mapping[str, Any]
+    reason: str
+    actor: str
+    until: dt.datetime | None = None
+    approved_by: str | None = None
+
+
+class LedgerStatus(msgspec.Struct, frozen=True):
+    """What the state rests on: the store, or the node's copy while the store is lost or does not verify.
+
+    `error` is the store's (its code in `code`), `copy_error` the copy's; both end with the next success.
+    """
+
+    version: int
+    source: Literal["store", "copy"]
+    code: str | None = None
+    error: str | None = None
+    copy_error: str | None = None
+
+
+class _Kept(msgspec.Struct, frozen=True):
+    """The last state that verified, and the order it ends with: one reference, so that both always agree."""
+
+    state: State
+    head: StoredOrder | None
+
+
+class Ledger:
+    """Orders verified against the order keys, number by number and link by link."""
+
+    def __init__(self, store: OrderStore, keys: Mapping[str, PublicKey], replica: Replica) -> None:
+        self._store = store
+        self._keys = keys
+        self._replica = replica
+        self._kept = _Kept(State(), None)
+        self._status = LedgerStatus(version=0, source="copy")
+        self._copy_unsound = False
+        self._lock = threading.Lock()
+
+    @property
+    def state(self) -> State:
+        """The last state that verified."""
+        return self._kept.state
+
+    @property
+    def status(self) -> LedgerStatus:
+        """What the state rests on."""
+        return self._status
+
+    @property
+    def store(self) -> OrderStore:
+        """The store behind it."""
+        return self._store
+
+    def open(self) -> None:
+        """Start from the node's copy, then follow the store.
+
+        With a copy, a store that is lost or does not verify is an alarm in `status`; without one there is nothing to
+        go on with: raises `StoreUnavailable` or `ChainBroken`. A damaged copy alone is not gone on with either, for
+        nobody knows which suspension it lost.
+        """
+        self._copy_unsound = not self._load_copy()
+        damaged = self._copy_unsound
+        try:
+            self.refresh()
+        except (StoreUnavailable, ChainBroken):
+            if damaged or self._kept.head is None:
+                raise
+
+    def refresh(self) -> bool:
+        """Follow the store; whether the state changed.
+
+        Raises `StoreUnavailable`, or `ChainBroken` if the chain went back, forked, or does not verify; whatever did
+        verify is followed, the rest is not.
+        """
+        with self._lock:
+            before = self._kept
+            try:
+                rows = self._beyond_head(self._store.read(before.head[0] if before.head else 1))
+                verified, failure = self._verify(rows)
+                self._keep_copy(rows[: len(verified)])
+                self._follow(rows, verified)
+                if failure is not None:
+                    raise failure
+            except (StoreUnavailable, ChainBroken) as error:
+                self._report(code=error.code, error=str(error), source="copy")
+                raise
+            self._report(code=None, error=None, source="store")
+            return self._kept is not before
+
+    def issue(
+        self, intent: Intent, key: PrivateKey, now: dt.datetime, expected: Callable[[State], None] | None = None
+    ) -> Order:
+        """The order an intent became, appended and followed here.
+
+        `expected` sees the state the order would change and raises if it is another than its author saw; it is asked
+        again whenever somebody was first. Raises `InvalidField`, `NotFound`, `Conflict` for an order that may not be
+        given, `StoreUnavailable`, `ChainBroken`, and `VersionConflict` if others were first eight times.
+        """
+        if key.kid not in self._keys:
+            raise OperatorError("the order key is not among the public order keys: nobody would follow its orders")
+        for _ in range(_APPEND_TRIES):
+            self.refresh()
+            kept = self._kept
+            if expected is not None:
+                expected(kept.state)
+            order = _next_order(intent, kept, now)
+            check_order(order)
+            fold(kept.state, order)
+            try:
+                self._store.append(order.version, sign_compact(order_payload(order), ORDER_TYP, key))
+            except VersionConflict:
+                continue
+            # It is in the chain, whether or not we can read it back just now.
+            with contextlib.suppress(StoreUnavailable):
+                self.refresh()
+            return order
+        raise VersionConflict("others keep appending orders: try again")
+
+    def orders(self) -> list[Order]:
+        """Every order in the store, verified from the first. Raises `StoreUnavailable`, `ChainBroken`."""
+        orders, failure = _Verifier(self._keys).accept(self._store.read(1))
+        if failure is not None:
+            raise failure
+        return orders
+
+    def close(self) -> None:
+        """Let go of the store."""
+        self._store.close()
+
+    def _load_copy(self) -> bool:
+        """Follow the node's copy as far as it verifies; whether it does so to its end."""
+        try:
+            rows, damaged = self._replica.load()
+        except OSError as error:
+            self._report(copy_error=f"the node's copy cannot be read: {error.strerror or error}")
+            return False
+        verified, failure = self._verify(rows)
+        self._follow(rows, verified)
+        sound = not damaged and failure is None
+        self._report(copy_error=None if sound else f"the node's copy is damaged after order {self.state.version}")
+        return sound
+
+    def _beyond_head(self, rows: Sequence[StoredOrder]) -> Sequence[StoredOrder]:
+        """The rows after our head, once the store is seen to hold it."""
+        head = self._kept.head
+        if head is None:
+            return rows
+        if not rows or rows[0][0] != head[0]:
+            raise ChainBroken(f"the store went back: this node saw order {head[0]}, and the store lacks it")
+        if rows[0][1] != head[1]:
+            raise ChainBroken(f"the store forked: its order {head[0]} is not the one this node saw")
+        return rows[1:]
+
+    def _verify(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
+        """The orders that verify and fold, and what stopped there."""
+        orders, failure = _Verifier(self._keys, self._kept.head).accept(rows)
+        try:
+            fold_all(self.state, orders)
+        except RelaisError:
+            good = _foldable(self.state, orders)
+            stopped = orders[good]
+            return orders[:good], ChainBroken(f"order {stopped.version} does not follow from those before it")
+        return orders, failure
+
+    def _follow(self, rows: Sequence[StoredOrder], verified: Sequence[Order]) -> None:
+        if verified:
+            self._kept = _Kept(fold_all(self.state, verified), rows[len(verified) - 1])
+
+    def _keep_copy(self, rows: Sequence[StoredOrder]) -> None:
+        """A copy that cannot be written must not keep a suspension from taking effect: it is reported."""
+        try:
+            # After a failed write nobody knows which pages are durable: the file is written anew, not appended to.
+            if self._copy_unsound or not self._replica.extend(rows):
+                last = rows[-1][0] if rows else self.state.version
+                self._replica.replace(self._store.read(1)[:last])
+        except OSError as error:
+            self._copy_unsound = True
+            self._report(copy_error=f"the node's copy cannot be written: {error.strerror or error}")
+        else:
+            if self._replica.writable:
+                self._copy_unsound = False
+                self._report(copy_error=None)
+
+    def _report(self, **changes: Any) -> None:
+        self._status = msgspec.structs.replace(self._status, version=self.state.version, **changes)
+
+
+class _Verifier:
+    """Checks that each order is signed, numbered and linked to the one before."""
+
+    def __init__(self, keys: Mapping[str, PublicKey], head: StoredOrder | None = None) -> None:
+        self._keys = keys
+        self._version = head[0] if head else 0
+        self._digest = order_digest(head[1]) if head else None
+
+    def accept(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
+        """The orders up to the first that does not hold, and why that one does not."""
+        orders: list[Order] = []
+        for version, jws in rows:
+            try:
+                orders.append(self._accept(version, jws))
+            except ChainBroken as error:
+                return orders, error
+        return orders, None
+
+    def _accept(self, version: int, jws: str) -> Order:
+        try:
+            order = parse_order(verify_compact(jws, ORDER_TYP, self._keys))
+        except (RelaisError, ValueError) as error:
+            raise ChainBroken(f"order {version} does not verify: {error}") from error
+        if version != self._version + 1 or order.version != version:
+            raise ChainBroken(f"order {self._version + 1} is missing from the chain")
+        if order.previous != self._digest:
+            raise ChainBroken(f"order {version} follows another order {self._version} than the one before it")
+        self._version, self._digest = version, order_digest(jws)
+        return order
+
+
+def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:
+    return Order(
+        version=kept.state.version + 1,
+        at=to_milliseconds(now),
+        actor=intent.actor,
+        kind=intent.kind,
+        scope=intent.scope,
+        body=dict(intent.body),
+        reason=intent.reason,
+        until=None if intent.until is None else to_milliseconds(intent.until),
+        approved_by=intent.approved_by,
+        previous=order_digest(kept.head[1]) if kept.head else None,
+    )
+
+
+def _foldable(state: State, orders: Sequence[Order]) -> int:
+    """How many of the orders fold, one after the other."""
+    for number, order in enumerate(orders):
+        try:
+            state = fold(state, order)
+        except RelaisError:
+            return number
+    return len(orders)
