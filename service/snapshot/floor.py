@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -45,13 +46,7 @@ def raise_floor(path: Path, floor: Floor) -> Floor:
 
 def encode_floor(floor: Floor) -> bytes:
     """The floor as RFC 8785 JSON."""
-    return canonical(floor_members(floor))
-
-
-def floor_members(floor: Floor) -> dict[str, Any]:
-    """The floor as plain JSON values, for the body of an activation order."""
-    members: dict[str, Any] = msgspec.to_builtins(floor)
-    return members
+    return canonical(msgspec.to_builtins(floor))
 
 
 def parse_floor(data: bytes) -> Floor:
@@ -62,13 +57,20 @@ def parse_floor(data: bytes) -> Floor:
         raise _unreadable("damaged") from error
 
 
-def floor_from(members: object) -> Floor:
-    """The floor in plain JSON values, as an activation order carries them. Raises `SnapshotRefused`."""
+def counts_of(floor: Floor) -> dict[str, Any]:
+    """What an activation order keeps of a floor beside sequence and digest: AMC number → its counts and policy."""
+    entries: list[dict[str, Any]] = msgspec.to_builtins(floor.amcs)
+    return {entry.pop("amc"): entry for entry in entries}
+
+
+def floor_of_order(sequence: int, digest: str, counts: Mapping[str, Any]) -> Floor:
+    """The floor an activation order left in the control store. Raises `SnapshotRefused`."""
     try:
-        return msgspec.convert(members, Floor)
-    except msgspec.ValidationError as error:
-        raise _unreadable("another form") from error
+        amcs = [{**entry, "amc": amc} for amc, entry in counts.items()]
+        return msgspec.convert({"sequence": sequence, "digest": digest, "amcs": amcs}, Floor)
+    except (msgspec.ValidationError, TypeError) as error:
+        raise _unreadable("counts of another form") from error
 
 
 def _unreadable(found: str) -> SnapshotRefused:
-    return SnapshotRefused(Step.SEQUENCE, "the floor this node remembers to be readable", found)
+    return SnapshotRefused(Step.SEQUENCE, "the floor of the highest snapshot activated to be readable", found)
