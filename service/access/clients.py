@@ -14,6 +14,7 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 
 from service.errors import InvalidField, KeyRejected, SignatureRejected
+from service.identifiers import check_finess
 from service.jose import PublicKey, b64u_decode, parse_public_jwk
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
@@ -87,7 +88,6 @@ class Client(msgspec.Struct, frozen=True):
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
-_Finess = Annotated[str, msgspec.Meta(pattern=r"^[0-9][0-9AB][0-9]{7}\Z")]
 
 
 class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -95,11 +95,21 @@ class _Body(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     client_class: ClientClass = msgspec.field(name="class")
     keys: Annotated[list[dict[str, Any]], msgspec.Meta(min_length=1, max_length=MAX_KEYS)]
-    finess: list[_Finess] = msgspec.field(default_factory=list)
+    finess: list[str] = msgspec.field(default_factory=list)
     daily: _Count | None = None
     burst: _Count | None = None
     unknown: _Count | None = None
     watch: Watch = Watch.ENFORCE
+
+
+def audience_for(client_class: ClientClass, instance: str) -> str:
+    """The `aud` of a class's tokens: the instance's name, or its admin server's."""
+    return admin_audience(instance) if client_class in ADMIN_CLASSES else instance
+
+
+def admin_audience(instance: str) -> str:
+    """The `aud` the admin server asks for."""
+    return f"{instance}-admin"
 
 
 def is_client_id(text: str) -> bool:
@@ -117,11 +127,12 @@ def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = F
         # The library's text may quote the value: only the place is kept.
         raise InvalidField("wrong type, range or name in the registration", _pointer(str(error))) from None
     budgets = CLASS_BUDGETS[registration.client_class]
+    finess = _parse_finess(registration)
     return Client(
         id=client_id,
         client_class=registration.client_class,
-        finess=_distinct_finess(registration),
-        finess_index=frozenset(registration.finess),
+        finess=finess,
+        finess_index=frozenset(finess),
         keys=parse_keys(registration.keys),
         daily=budgets.daily if registration.daily is None else registration.daily,
         burst=budgets.burst if registration.burst is None else registration.burst,
@@ -195,35 +206,47 @@ class Registry:
 
     def update(self, registrations: Mapping[str, Registration]) -> None:
         """Follow the control state. Keys are parsed only where a registration is new or its body changed."""
-        clients: dict[str, Client] = {}
-        broken: set[str] = set()
-        for client_id, registration in registrations.items():
+        sources = self._sources
+        # The control state keeps the object of whatever did not change, so almost all are told by identity alone.
+        changed = [item for item in registrations.items() if sources.get(item[0]) is not item[1]]
+        gone = sources.keys() - registrations.keys() if len(sources) + len(changed) > len(registrations) else ()
+        if not changed and not gone:
+            return
+        clients, broken = dict(self._clients), set(self.broken)
+        for client_id in gone:
+            clients.pop(client_id, None)
+            broken.discard(client_id)
+        for client_id, registration in changed:
             try:
                 clients[client_id] = self._follow(client_id, registration)
+                broken.discard(client_id)
             except InvalidField:
+                clients.pop(client_id, None)
                 broken.add(client_id)
-        # One swap each: a request in between sees the former or the latter, never a mixture of one client.
         self._clients, self._sources, self.broken = clients, dict(registrations), frozenset(broken)
 
     def _follow(self, client_id: str, registration: Registration) -> Client:
         known, source = self._clients.get(client_id), self._sources.get(client_id)
-        if known is None or source is None:
-            return parse_client(client_id, registration.body, suspended=registration.suspended)
-        if source is registration:
-            return known
-        if source.body is not registration.body and source.body != registration.body:
+        if known is None or source is None or source.body != registration.body:
             return parse_client(client_id, registration.body, suspended=registration.suspended)
         if known.suspended == registration.suspended:
             return known
         return msgspec.structs.replace(known, suspended=registration.suspended)
 
 
-def _distinct_finess(registration: _Body) -> tuple[str, ...]:
-    if len(set(registration.finess)) != len(registration.finess):
-        raise InvalidField("the same FINESS twice", "/finess")
-    if registration.client_class is ClientClass.PHARMACY and len(registration.finess) != 1:
+def _parse_finess(registration: _Body) -> tuple[str, ...]:
+    numbers: dict[str, None] = {}
+    for position, text in enumerate(registration.finess):
+        try:
+            number = check_finess(text)
+        except InvalidField as error:
+            raise InvalidField(error.detail, f"/finess/{position}") from None
+        if number in numbers:
+            raise InvalidField("the same FINESS twice", f"/finess/{position}")
+        numbers[number] = None
+    if registration.client_class is ClientClass.PHARMACY and len(numbers) != 1:
         raise InvalidField("a pharmacy has exactly one FINESS", "/finess")
-    return tuple(registration.finess)
+    return tuple(numbers)
 
 
 def _refuse_weak(key: PublicKey, pointer: str) -> None:
@@ -235,8 +258,6 @@ def _refuse_weak(key: PublicKey, pointer: str) -> None:
             coordinate = b64u_decode(key.jwk[name])
         except SignatureRejected:
             raise InvalidField("the key's coordinates are not canonical base64url", pointer) from None
-        if len(coordinate) != 32:
-            raise InvalidField("the key's coordinates are not 32 bytes each", pointer)
         if key.alg == "EdDSA" and coordinate[:31] + bytes([coordinate[31] & 0x7F]) in _SMALL_ORDER:
             raise InvalidField("the key is one of the weak points of Ed25519", pointer)
 

@@ -176,12 +176,12 @@ def _tell_twins(contracts: Sequence[Contract], verdicts: list[Verdict]) -> list[
     """Both unknown where two people may stand behind one key. All pairs are judged on the verdicts as they came in."""
     told = list(verdicts)
     for (i, one), (j, other) in itertools.combinations(enumerate(contracts), 2):
-        if verdicts[i][0] is not verdicts[j][0] and _same_person_twice(one, other):
+        if verdicts[i][0] is not verdicts[j][0] and _indistinguishable(one, other):
             told[i] = told[j] = _AMBIGUOUS
     return told
 
 
-def _same_person_twice(one: Contract, other: Contract) -> bool:
+def _indistinguishable(one: Contract, other: Contract) -> bool:
     return (
         one.amc == other.amc
         and one.member == other.member

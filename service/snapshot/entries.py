@@ -71,7 +71,7 @@ def encode_contract(contract: Contract) -> bytes:
             _days(contract.valid_to),
             _days(contract.card_valid_to),
             _days(contract.closed_on),
-            sorted([_days(gap.since), _days(gap.until)] for gap in contract.suspended) if contract.suspended else (),
+            [(_days(gap.since), _days(gap.until)) for gap in sorted(contract.suspended, key=_chronological)],
             contract.responsible,
             sorted(set(contract.domains)) if contract.domains else (),
             dict(sorted(contract.rates.items())),
@@ -113,6 +113,10 @@ def unpad(data: bytes) -> bytes:
     if len(data) % STEP or stripped[-1:] != b"\x80" or len(data) - len(stripped) >= STEP:
         raise RecordUnreadable("the entry is not padded")
     return stripped[:-1]
+
+
+def _chronological(gap: Suspension) -> tuple[dt.date, bool, dt.date]:
+    return gap.since, gap.until is None, gap.until or dt.date.max
 
 
 def _days(date: dt.date | None) -> int | None:

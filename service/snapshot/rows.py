@@ -93,8 +93,9 @@ class RowParser:
             raise RowRejected("", NOT_UTF8) from None
         except (msgspec.DecodeError, RecursionError):
             raise RowRejected("", NOT_JSON) from None
-        # msgspec takes the last of two members of one name; counting colons tells almost for free when to look.
-        if line.count(b'":') != len(COLUMNS) + len(row.rates):
+        # msgspec takes the last of two members of one name. Each member has its colon, so a repeated one has one too
+        # many; where a text holds colons, looking closely costs little.
+        if line.count(b":") != len(COLUMNS) + len(row.rates):
             check_distinct(line)
         return self._check(row)
 

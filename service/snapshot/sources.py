@@ -51,6 +51,8 @@ class Source:
         self.path = path
         self.size = os.fstat(self._raw.fileno()).st_size
         self._parser = parser
+        # Held, because a buffered reader that is let go closes the file below it.
+        self._file = self._open()
 
     def __enter__(self) -> Self:
         return self
@@ -66,7 +68,7 @@ class Source:
 
     def __iter__(self) -> Iterator[Numbered]:
         try:
-            lines = _lines(self._open())
+            lines = _lines(self._file)
             first = next(lines, None)
             if first is None:
                 return
@@ -85,6 +87,7 @@ class Source:
         if magic.startswith(_GZIP):
             return io.BufferedReader(gzip.GzipFile(fileobj=buffered), 1 << 18)
         if magic == _ZSTD:
+            self._raw.close()
             raise BuildError(f"the source {self.path} is compressed with zstd, which is not read here: use gzip")
         return buffered
 

@@ -80,7 +80,9 @@ def test_bad_ids_are_refused(client_id: str):
         ({"finess": ["750012346\n"]}, "/finess/0"),
         ({"finess": []}, "/finess"),
         ({"finess": ["750012346", "2A0012346"]}, "/finess"),
-        ({"class": "hub", "finess": ["750012346", "750012346"]}, "/finess"),
+        ({"class": "hub", "finess": ["2A0012346", "2a0012346"]}, "/finess/1"),
+        ({"finess": ["7A0012346"]}, "/finess/0"),
+        ({"finess": [750012346]}, "/finess/0"),
         ({"keys": []}, "/keys"),
         ({"keys": {}}, "/keys"),
         ({"keys": ["x"]}, "/keys/0"),
@@ -207,9 +209,28 @@ def test_a_registration_that_does_not_parse_harms_that_client_alone():
     registry.update({"p": Registered(), "q": Registered()})
     assert registry.get("p") == parse_client("p", body())
     assert not registry.broken
+    registry.update({"p": Registered(body(keys=[{}]))})
+    registry.update({})
+    assert not registry.broken
 
 
 def test_the_bench_registers_like_an_order():
     bench = Bench()
     for client_id, client in bench.clients.items():
         assert parse_client(client_id, client_body(client)) == client
+
+
+def test_one_change_among_20_000_clients_parses_one_registration():
+    registry = Registry()
+    state = {f"p{number}": Registered(body(daily=number)) for number in range(20_000)}
+    registry.update(state)
+    assert len(registry) == 20_000
+    with patch.object(clients, "parse_client", wraps=parse_client) as parse:
+        registry.update({**state, "p7": Registered(body(keys=[public(EC)]))})
+    assert [call.args[0] for call in parse.call_args_list] == ["p7"]
+
+
+@pytest.mark.parametrize("kind", ClientClass)
+def test_who_speaks_to_the_admin_server_names_it_as_audience(kind: ClientClass):
+    audience = "ici-admin" if kind in {"operator", "admin", "auditor"} else "ici"
+    assert clients.audience_for(kind, "ici") == audience

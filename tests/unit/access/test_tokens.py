@@ -12,6 +12,7 @@ from forgeries import FORGERIES, P256_ORDER, ec_numbers, ec_raw, unsigned, with_
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.access import tokens
 from service.access.tokens import MAX_TOKEN_CHARS, TRIALS_WITHOUT_KID, verify_token
 from service.errors import AccessError, ClientSuspended, TokenExpired, TokenInvalid
 from service.jose import PrivateKey
@@ -231,7 +232,7 @@ def who_is_asked_for(bench: Bench, key: PrivateKey, header: dict[str, object]) -
 
 
 @pytest.mark.parametrize("make", [new_ed, new_ec], ids=["eddsa", "es256"])
-@pytest.mark.parametrize("named", ["a kid nobody has", "no kid", "the kid of the known client"])
+@pytest.mark.parametrize("named", ["a kid nobody has", "no kid", "the kid of the known client", "of another alg"])
 def test_unknown_suspended_and_known_clients_cost_the_same_verifications(make: Callable[[], PrivateKey], named: str):
     bench = Bench()
     key, forger = make(), make()
@@ -242,10 +243,23 @@ def test_unknown_suspended_and_known_clients_cost_the_same_verifications(make: C
         "many-keys": client("many-keys", *[make() for _ in range(5)]),
         "other-alg": client("other-alg", other),
     }
-    kid = {"a kid nobody has": "x" * 43, "no kid": MISSING, "the kid of the known client": key.kid}[named]
+    kid = {
+        "a kid nobody has": "x" * 43,
+        "no kid": MISSING,
+        "the kid of the known client": key.kid,
+        "of another alg": other.kid,
+    }[named]
     costs = {name: work(token, bench) for name, token in who_is_asked_for(bench, forger, {"kid": kid}).items()}
     trials = TRIALS_WITHOUT_KID if kid is MISSING else 1
     assert set(costs.values()) == {(trials, 0) if make is new_ed else (0, trials)}
+
+
+def test_whoever_held_the_key_that_is_tried_in_vain_would_gain_nothing():
+    held = new_ed()
+    with patch.dict(tokens._DUMMIES, {"EdDSA": held.public}):
+        for client_id in ("pharmacy-a", "pharmacy-z"):
+            for kid in (MISSING, held.kid):
+                assert work(BENCH.token(held, header={"kid": kid}, iss=client_id, sub=client_id), BENCH)[0] >= 1
 
 
 def test_what_is_refused_by_form_costs_no_verification():

@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import gzip
+from pathlib import Path
+
+import pytest
+from made_rows import NIR, csv_text, json_line, ndjson, row
+
+from service.errors import BuildError, RowRejected
+from service.snapshot.rows import RowParser, SourceRow
+from service.snapshot.sources import MAX_LINE_BYTES, Source
+
+ROWS = [
+    row(),
+    row(birth_rank=2, valid_to=None, suspended=[["2024-01-01", None], ["2023-01-01", "2023-02-01"]]),
+    row(domains=[], rates={}, responsible=False, csr="a;b,c"),
+]
+
+
+def read(folder: Path, data: bytes) -> list[tuple[int, SourceRow | RowRejected]]:
+    path = folder / "rows"
+    path.write_bytes(data)
+    with Source(path, RowParser()) as source:
+        found = list(source)
+        assert source.position() == source.size == len(data)
+    return found
+
+
+def faults(found: list[tuple[int, SourceRow | RowRejected]]) -> list[tuple[int, str, str]]:
+    return [(line, item.column, item.fault) for line, item in found if isinstance(item, RowRejected)]
+
+
+def good(found: list[tuple[int, SourceRow | RowRejected]]) -> list[SourceRow]:
+    return [item for _, item in found if isinstance(item, SourceRow)]
+
+
+def test_every_form_of_a_source_gives_the_same_rows(tmp_path: Path):
+    expected = good(read(tmp_path, ndjson(ROWS)))
+    assert len(expected) == len(ROWS)
+    for text in (csv_text(ROWS, ";"), csv_text(ROWS, ",")):
+        for data in (text.encode(), b"\xef\xbb\xbf" + text.encode(), gzip.compress(text.encode())):
+            assert good(read(tmp_path, data)) == expected
+    assert good(read(tmp_path, gzip.compress(ndjson(ROWS)))) == expected
+    assert good(read(tmp_path, b"\xef\xbb\xbf" + ndjson(ROWS).replace(b"\n", b"\r\n"))) == expected
+
+
+def test_columns_of_a_csv_come_in_any_order(tmp_path: Path):
+    turned = [dict(reversed(value.items())) for value in ROWS]
+    assert good(read(tmp_path, csv_text(turned).encode())) == good(read(tmp_path, csv_text(ROWS).encode()))
+
+
+def test_blank_lines_and_a_missing_last_line_end_are_nothing(tmp_path: Path):
+    found = read(tmp_path, json_line(row()) + b"\n\n  \n" + json_line(row()))
+    assert [line for line, _ in found] == [1, 4]
+    assert read(tmp_path, b"") == []
+
+
+def test_a_bad_line_costs_one_row(tmp_path: Path):
+    lines = [json_line(row()), b"\xff", json_line(row(nir="x")), b"{}", json_line(row())]
+    found = read(tmp_path, b"\n".join(lines))
+    assert faults(found) == [(2, "", "not_json"), (3, "nir", "malformed"), (4, "nir", "missing")]
+    assert len(good(found)) == 2
+
+
+@pytest.mark.parametrize("size", [MAX_LINE_BYTES, MAX_LINE_BYTES + 1, 3 * MAX_LINE_BYTES])
+def test_an_endless_line_costs_one_row_and_no_memory(tmp_path: Path, size: int):
+    found = read(tmp_path, json_line(row()) + b"\n" + b"x" * size + b"\n" + json_line(row()))
+    assert faults(found) == [(2, "", "not_json" if size < MAX_LINE_BYTES else "too_long")]
+    assert len(good(found)) == 2
+
+
+@pytest.mark.parametrize(
+    ("change", "fault"),
+    [
+        ({"birth_rank": "one"}, ("birth_rank", "malformed")),
+        ({"birth_rank": "\u0661"}, ("birth_rank", "malformed")),
+        ({"birth_rank": ""}, ("birth_rank", "missing")),
+        ({"responsible": "oui"}, ("responsible", "malformed")),
+        ({"responsible": ""}, ("responsible", "missing")),
+        ({"valid_from": ""}, ("valid_from", "missing")),
+        ({"rates": "{"}, ("rates", "malformed")),
+        ({"rates": '{"PH7":1,"PH7":2}'}, ("rates", "malformed")),
+        ({"rates": '{"PH7":NaN}'}, ("rates", "wrong_type")),
+        ({"domains": "PHAR"}, ("domains", "malformed")),
+        ({"domains": "[" * 100_000}, ("", "too_long")),
+        ({"suspended": '[["2024-01-01"]]'}, ("suspended", "malformed")),
+        ({"csr": "two\nlines"}, ("", "not_csv")),
+    ],
+)
+def test_a_bad_cell_is_named(tmp_path: Path, change: dict[str, str], fault: tuple[str, str]):
+    found = read(tmp_path, csv_text([row(), row(**change), row()]).encode())
+    assert faults(found)[0] == (3, *fault)
+    assert len(good(found)) == 2
+
+
+def test_cells_too_few_or_too_many_cost_one_row(tmp_path: Path):
+    lines = csv_text([row(), row(), row()]).splitlines()
+    lines[1], lines[2] = lines[1] + ";more", lines[2].partition(";")[2]
+    assert faults(read(tmp_path, "\n".join(lines).encode())) == [(2, "", "not_csv"), (3, "", "not_csv")]
+
+
+@pytest.mark.parametrize("shown", ["1", "true", "TRUE"])
+def test_a_boolean_cell_is_written_like_this(tmp_path: Path, shown: str):
+    assert good(read(tmp_path, csv_text([row(responsible=shown)]).encode()))[0].contract.responsible
+
+
+def test_an_unknown_column_stops_the_reading(tmp_path: Path):
+    with pytest.raises(BuildError, match=r"rows, line 2: .*`surname`"):
+        read(tmp_path, json_line(row()) + b"\n" + json_line(row(surname="Dupont")))
+    with pytest.raises(BuildError, match=r"rows: .*`surname`"):
+        read(tmp_path, csv_text([row(surname="Dupont")]).encode())
+
+
+def test_a_csv_without_header_shows_nobodys_number(tmp_path: Path):
+    body = csv_text([row()]).split("\n", 1)[1].encode()
+    with pytest.raises(BuildError, match="header line") as caught:
+        read(tmp_path, body)
+    assert NIR not in str(caught.value)
+
+
+def test_a_header_that_lacks_or_repeats_a_column_stops_the_reading(tmp_path: Path):
+    with pytest.raises(BuildError, match="lacks nir"):
+        read(tmp_path, csv_text([{key: value for key, value in row().items() if key != "nir"}]).encode())
+    with pytest.raises(BuildError, match="twice"):
+        read(tmp_path, csv_text([row()]).replace("rate_base", "nir").encode())
+
+
+def test_a_damaged_or_cut_gzip_stops_the_reading(tmp_path: Path):
+    whole = gzip.compress(ndjson([row(birth_rank=1 + number % 9) for number in range(500)]))
+    for data in (whole[:-4], whole[: len(whole) // 2], whole[:40] + b"\x00\xff" + whole[42:], whole[:5]):
+        with pytest.raises(BuildError, match="not whole"):
+            read(tmp_path, data)
+
+
+def test_zstd_and_an_absent_file_are_said(tmp_path: Path):
+    with pytest.raises(BuildError, match="use gzip"):
+        read(tmp_path, b"\x28\xb5\x2f\xfd123")
+    with pytest.raises(BuildError, match="cannot be read"):
+        Source(tmp_path / "absent", RowParser())
