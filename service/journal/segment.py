@@ -85,9 +85,15 @@ def file_digest(path: Path) -> str:
 
 def create_segment(path: Path, key_file: bytes, header: bytes, now: dt.datetime) -> SegmentFile:
     """A new segment with its key file and header on disk. Raises OSError and leaves no segment then."""
-    write_durable(key_path(path), key_file, PRIVATE_MODE)
-    write_durable(path, header, PRIVATE_MODE)
-    descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    try:
+        write_durable(key_path(path), key_file, PRIVATE_MODE)
+        write_durable(path, header, PRIVATE_MODE)
+        descriptor = os.open(path, os.O_WRONLY | os.O_APPEND | os.O_CLOEXEC)
+    except OSError:
+        # It holds nothing yet; should a crash bring it back, it stands empty beside the one that took its place.
+        path.unlink(missing_ok=True)
+        key_path(path).unlink(missing_ok=True)
+        raise
     return SegmentFile(descriptor=descriptor, day=paris_day(now))
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from service.jose import PublicKey
 from service.journal.damage import Cause, Finding
+from service.journal.entries import Link
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.register import RegisteredSegment, RegisterView
 from service.journal.segment import peek_header, segment_paths
@@ -73,22 +74,25 @@ def _wanted(paths: Sequence[Path], registered: Mapping[str, RegisteredSegment]) 
 
 def _chains(reports: Mapping[str, SegmentReport]) -> Iterator[Finding]:
     """Each segment against the one its header names, and no two after the same one."""
-    followers: dict[tuple[str, int, str | None], str] = {}
-    for name, report in reports.items():
-        header = report.header
-        # A copy under another name was reported as such; it must not also seem a fork.
-        if header is None or header.journal != name:
-            continue
-        place = (header.node, header.worker, None if header.previous is None else header.previous.journal)
-        if place in followers:
-            text = f"it begins where segment {followers[place]} of the same worker begins"
-            yield Finding(Cause.FORK, name, text)
-        followers[place] = name
+    # A copy under another name was reported as such; it must not also seem a fork.
+    own = {name: report.header for name, report in reports.items() if report.header and report.header.journal == name}
+    followed = {header.previous.journal for header in own.values() if header.previous is not None}
+    places: dict[tuple[str, int, str | None], str] = {}
+    for name, header in own.items():
+        former = None if header.previous is None else header.previous.journal
         if header.previous is not None:
-            yield from _link(report, header.previous.journal, header.previous.head, reports)
+            yield from _link(reports[name], header.previous, reports)
+        if reports[name].entries == 0 and name not in followed:
+            # Its creation failed half-way, or it has just begun: it holds nothing that could contradict another.
+            continue
+        place = (header.node, header.worker, former)
+        if place in places:
+            yield Finding(Cause.FORK, name, f"it begins where segment {places[place]} of the same worker begins")
+        places[place] = name
 
 
-def _link(report: SegmentReport, journal: str, head: str, reports: Mapping[str, SegmentReport]) -> Iterator[Finding]:
+def _link(report: SegmentReport, previous: Link, reports: Mapping[str, SegmentReport]) -> Iterator[Finding]:
+    journal, head = previous.journal, previous.head
     former = reports.get(journal)
     if former is None:
         yield Finding(Cause.MISSING_SEGMENT, journal, f"segment {report.name} follows it")
