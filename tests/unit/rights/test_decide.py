@@ -55,13 +55,12 @@ def test_expiry_goes_before_what_the_snapshot_says_of_the_amc():
     assert decision.reasons == (DISABLED, Reason.SNAPSHOT_EXPIRED)
 
 
-def test_a_fictitious_number_is_said_to_be_so_whatever_else_holds():
+def test_a_fictitious_number_follows_no_amcs_wish():
     known = knowing(amc(**PATIENT_PAYS))
     decision = ask(absence=Absence.NOT_SEARCHABLE, query=query(amc=ONE), knowledge=known)
     assert (decision.status, decision.advice) == (UNKNOWN, Advice.CHECK_CARD)
     assert decision.reasons == (DISABLED, Reason.IDENTITY_NOT_SEARCHABLE)
-    late = ask(absence=Absence.NOT_SEARCHABLE, now=at(8))
-    assert late.reasons == (DISABLED, Reason.SNAPSHOT_EXPIRED, Reason.IDENTITY_NOT_SEARCHABLE)
+    assert ask(absence=Absence.NOT_SEARCHABLE, now=at(8)).reasons == (DISABLED, Reason.SNAPSHOT_EXPIRED)
 
 
 @pytest.mark.parametrize("record", [(), (contract(),)])
@@ -254,9 +253,21 @@ def test_advice_on_closed():
 def test_advice_on_unknown_is_the_amcs(wish: OnUnknown, advice: Advice):
     known = knowing(amc(on_unknown=wish))
     assert ask(contract(domains=("HOSP",)), knowledge=known).advice is advice
-    assert ask(contract(**ENDED), knowledge=known).advice is advice
-    assert ask(query=query(amc=ONE), knowledge=known).advice is advice
-    assert ask(query=query(amc=ONE), knowledge=known, now=at(8)).advice is advice
+    assert (
+        ask(
+            contract(domains=("HOSP",)), contract(TWO, **ENDED), knowledge=knowing(amc(on_unknown=wish), amc(TWO))
+        ).advice
+        is advice
+    )
+
+
+@pytest.mark.parametrize("number", [None, ONE])
+def test_without_an_unknown_contract_nobody_is_told_to_pay(number: str | None):
+    known = knowing(amc(**PATIENT_PAYS))
+    assert ask(query=query(amc=number), knowledge=known).advice is Advice.CHECK_CARD
+    assert ask(absence=Absence.UNREADABLE, query=query(amc=number), knowledge=known).advice is Advice.CHECK_CARD
+    assert ask(contract(), query=query(amc=number), knowledge=known, now=at(8)).advice is Advice.CHECK_CARD
+    assert ask(contract(**ENDED), knowledge=known).advice is Advice.CHECK_CARD
 
 
 def test_advice_on_unknown_where_no_amc_or_no_one_wish_is_known():
@@ -275,7 +286,7 @@ def test_advice_on_unknown_where_no_amc_or_no_one_wish_is_known():
     ("stance", "reasons"),
     [
         (Stance(Mode.DEGRADED), (Reason.UPSTREAM_DISABLED,)),
-        (Stance(Mode.SUSPENDED), (Reason.UPSTREAM_DISABLED,)),
+        (Stance(Mode.SUSPENDED, upstream_failed=True), ()),
         (Stance(Mode.LIVE, upstream_failed=True), (Reason.UPSTREAM_UNAVAILABLE,)),
         (Stance(Mode.LIVE), ()),
         (Stance(Mode.DEGRADED, pinned=True), (Reason.UPSTREAM_DISABLED, Reason.SNAPSHOT_PINNED)),
