@@ -130,6 +130,16 @@ def test_the_order_of_contracts_never_changes_the_answer(world: World):
 
 
 @given(worlds)
+def test_contracts_are_shown_open_unknown_closed_then_by_payer_amc_and_member(world: World):
+    position = [OPEN, UNKNOWN, CLOSED].index
+    keys = [
+        (position(judged.status), judged.contract.payer_rank, judged.contract.amc, judged.contract.member)
+        for judged in decide(*world).contracts
+    ]
+    assert keys == sorted(keys)
+
+
+@given(worlds)
 def test_an_open_contract_is_never_hidden_by_another(world: World):
     record, asked, *rest = world
     together = decide(record, asked, *rest)
