@@ -67,8 +67,6 @@ _AMBIGUOUS: Verdict = (Status.UNKNOWN, Reason.IDENTITY_AMBIGUOUS)
 _CLOCK_SUSPECT: Verdict = (Status.UNKNOWN, Reason.CLOCK_SUSPECT)
 _POSITION = {Status.OPEN: 0, Status.UNKNOWN: 1, Status.CLOSED: 2}
 _ON_UNKNOWN = {OnUnknown.CHECK_CARD: Advice.CHECK_CARD, OnUnknown.PATIENT_PAYS: Advice.PATIENT_PAYS}
-# Said of the query itself; no AMC's wish applies to them.
-_WITHOUT_AMC = frozenset({Reason.IDENTITY_NOT_SEARCHABLE, Reason.AMC_OUT_OF_SCOPE, Reason.AMC_NOT_COVERED})
 _FOR_EVER = dt.date.max.toordinal() + 1
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -85,7 +83,7 @@ def decide(
     own = _mode_and_source(knowledge, stance)
     obstacle = _obstacle(record, query, knowledge, now)
     if obstacle:
-        return _undetermined((*own, *obstacle), query, knowledge)
+        return _undetermined((*own, obstacle))
     contracts = () if isinstance(record, Absence) else record
     verdicts = _verdicts(contracts, query, knowledge, stance, now)
     shown = [
@@ -96,7 +94,7 @@ def decide(
     if not shown:
         other_open = any(verdict[0] is _OPEN for verdict in verdicts)
         absent = (Reason.BENEFICIARY_UNKNOWN, Reason.OTHER_AMC_OPEN) if other_open else (Reason.BENEFICIARY_UNKNOWN,)
-        return _undetermined((*own, *absent), query, knowledge)
+        return _undetermined((*own, *absent))
     if len(shown) > 1:
         shown.sort(key=_sort_key)
     return _overall(own, shown, query, knowledge)
@@ -105,9 +103,9 @@ def decide(
 def _mode_and_source(knowledge: Knowledge, stance: Stance) -> tuple[Reason, ...]:
     reasons = []
     if knowledge.kind is not _UPSTREAM:
-        if stance.mode is not Mode.LIVE:
+        if stance.mode is Mode.DEGRADED:
             reasons.append(Reason.UPSTREAM_DISABLED)
-        elif stance.upstream_failed:
+        elif stance.mode is Mode.LIVE and stance.upstream_failed:
             reasons.append(Reason.UPSTREAM_UNAVAILABLE)
         if stance.pinned:
             reasons.append(Reason.SNAPSHOT_PINNED)
@@ -118,27 +116,24 @@ def _mode_and_source(knowledge: Knowledge, stance: Stance) -> tuple[Reason, ...]
 
 def _obstacle(
     record: tuple[Contract, ...] | Absence, query: Query, knowledge: Knowledge, now: dt.datetime
-) -> tuple[Reason, ...]:
-    """What keeps us from judging any contract: the number, the snapshot, the AMC asked for, the record."""
-    if record is Absence.NOT_SEARCHABLE:
-        expired = (Reason.SNAPSHOT_EXPIRED,) if is_expired(knowledge, now) else ()
-        return (*expired, Reason.IDENTITY_NOT_SEARCHABLE)
+) -> Reason | None:
+    """What keeps us from judging any contract: the snapshot, the number, the AMC asked for, the record."""
     if is_expired(knowledge, now):  # row 1
-        return (Reason.SNAPSHOT_EXPIRED,)
+        return Reason.SNAPSHOT_EXPIRED
+    if record is Absence.NOT_SEARCHABLE:
+        return Reason.IDENTITY_NOT_SEARCHABLE
     if query.amc is not None:
         if query.amc in knowledge.out_of_scope:
-            return (Reason.AMC_OUT_OF_SCOPE,)
+            return Reason.AMC_OUT_OF_SCOPE
         if query.amc not in knowledge.amcs:
-            return (Reason.AMC_NOT_COVERED,)
-    return (Reason.RECORD_UNREADABLE,) if record is Absence.UNREADABLE else ()
+            return Reason.AMC_NOT_COVERED
+    return Reason.RECORD_UNREADABLE if record is Absence.UNREADABLE else None
 
 
-def _undetermined(reasons: tuple[Reason, ...], query: Query, knowledge: Knowledge) -> Decision:
-    """Unknown without a contract to show. The last reason is the main one."""
-    main = reasons[-1]
-    asked = None if query.amc is None or main in _WITHOUT_AMC else knowledge.amcs.get(query.amc)
-    advice = Advice.CHECK_CARD if asked is None else _ON_UNKNOWN[asked.stand_in.on_unknown]
-    return Decision(_UNKNOWN, advice, in_order(reasons), (), counter_text(_UNKNOWN, main, advice))
+def _undetermined(reasons: tuple[Reason, ...]) -> Decision:
+    """Unknown without a contract to show, so without an AMC whose wish could be followed. The last reason is main."""
+    advice = Advice.CHECK_CARD
+    return Decision(_UNKNOWN, advice, in_order(reasons), (), counter_text(_UNKNOWN, reasons[-1], advice))
 
 
 def _verdicts(
@@ -261,7 +256,9 @@ def _advice(status: Status, main: Reason | None, shown: list[Judged], knowledge:
         return Advice.DO_NOT_APPLY
     if status is _OPEN:
         return Advice.APPLY if knowledge.kind is _UPSTREAM or _guaranteed(shown) else Advice.APPLY_UNGUARANTEED
-    wishes = {None if judged.amc is None else judged.amc.stand_in.on_unknown for judged in shown}
+    # An AMC says what to do about its own unknown contract, not where a closed one may have a successor elsewhere.
+    undecided = [judged.amc for judged in shown if judged.status is _UNKNOWN]
+    wishes = {None if amc is None else amc.stand_in.on_unknown for amc in undecided}
     wish = wishes.pop() if len(wishes) == 1 else None
     return Advice.CHECK_CARD if wish is None else _ON_UNKNOWN[wish]
 
