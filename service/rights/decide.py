@@ -117,11 +117,11 @@ def _mode_and_source(knowledge: Knowledge, stance: Stance) -> tuple[Reason, ...]
 def _obstacle(
     record: tuple[Contract, ...] | Absence, query: Query, knowledge: Knowledge, now: dt.datetime
 ) -> Reason | None:
-    """What keeps us from judging any contract: the snapshot, the number, the AMC asked for, the record."""
-    if is_expired(knowledge, now):  # row 1
-        return Reason.SNAPSHOT_EXPIRED
+    """What keeps us from judging any contract: the number, the snapshot, the AMC asked for, the record."""
     if record is Absence.NOT_SEARCHABLE:
         return Reason.IDENTITY_NOT_SEARCHABLE
+    if is_expired(knowledge, now):  # row 1
+        return Reason.SNAPSHOT_EXPIRED
     if query.amc is not None:
         if query.amc in knowledge.out_of_scope:
             return Reason.AMC_OUT_OF_SCOPE

@@ -116,7 +116,8 @@ def mode_and_source_reasons(stance: Json) -> list[str]:
 def answer(record: list[Json] | str, query: Json, knowledge: Json, stance: Json, now: str) -> Json:
     """The decided part of an `answer`; `record` is a list of contracts, or why there is none."""
     shown: list[Judged] = []
-    if instant(now) > instant(knowledge["valid_until"]):  # row 1
+    # A number that may not be looked up is that whatever the snapshot's age.
+    if instant(now) > instant(knowledge["valid_until"]) and record != "not_searchable":  # row 1
         status, overall = "unknown", ["snapshot_expired"]
     else:
         judged = [] if isinstance(record, str) else settle(record, query, knowledge, stance, now)

@@ -60,7 +60,7 @@ def test_a_fictitious_number_follows_no_amcs_wish():
     decision = ask(absence=Absence.NOT_SEARCHABLE, query=query(amc=ONE), knowledge=known)
     assert (decision.status, decision.advice) == (UNKNOWN, Advice.CHECK_CARD)
     assert decision.reasons == (DISABLED, Reason.IDENTITY_NOT_SEARCHABLE)
-    assert ask(absence=Absence.NOT_SEARCHABLE, now=at(8)).reasons == (DISABLED, Reason.SNAPSHOT_EXPIRED)
+    assert ask(absence=Absence.NOT_SEARCHABLE, now=at(8)).reasons == (DISABLED, Reason.IDENTITY_NOT_SEARCHABLE)
 
 
 @pytest.mark.parametrize("record", [(), (contract(),)])

@@ -1,0 +1,50 @@
+"""Reading a request body within its limits of type, size, time and number."""
+
+from __future__ import annotations
+
+import asyncio
+
+from aiohttp import hdrs, web
+
+from service.errors import BodyTooLarge, MediaType, Overloaded, RequestTimeout
+from service.web.context import Context
+
+
+async def read_json(request: web.Request, context: Context, limit_bytes: int) -> bytes:
+    """The body of a JSON request. Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `Overloaded`.
+
+    aiohttp ignores an unknown Content-Encoding and has no time limit for bodies, so both are ours.
+    """
+    if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
+        raise MediaType("send application/json without content encoding")
+    if (request.content_length or 0) > limit_bytes:
+        raise BodyTooLarge(f"at most {limit_bytes} bytes")
+    stream = request.content
+    if stream.is_eof():  # the usual case: head and body came together, no timer is needed
+        raw = stream.read_nowait(-1) if not stream.at_eof() else b""
+    else:
+        raw = await _read_slowly(request, context, limit_bytes)
+    if len(raw) > limit_bytes:
+        raise BodyTooLarge(f"at most {limit_bytes} bytes")
+    return raw
+
+
+async def _read_slowly(request: web.Request, context: Context, limit_bytes: int) -> bytes:
+    limits = context.settings.limits
+    if context.bodies_in_flight >= limits.bodies_in_flight:
+        raise Overloaded
+    context.bodies_in_flight += 1
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async with asyncio.timeout(limits.body_seconds):
+            async for part in request.content.iter_any():
+                parts.append(part)
+                size += len(part)
+                if size > limit_bytes:
+                    raise BodyTooLarge(f"at most {limit_bytes} bytes")
+    except TimeoutError:
+        raise RequestTimeout(f"the body took longer than {limits.body_seconds:g} s") from None
+    finally:
+        context.bodies_in_flight -= 1
+    return b"".join(parts)

@@ -1,0 +1,117 @@
+"""What the handlers of a worker share: the view of orders, the open snapshot, the gate, the journal."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+from zoneinfo import ZoneInfo
+
+from aiohttp import web
+
+from service.access.clients import Registry
+from service.access.gate import Gate
+from service.clock import Clock
+from service.control.format import EVERYWHERE
+from service.control.orders import View
+from service.jose import PublicKey
+from service.journal.writer import JournalWriter
+from service.rights.model import Knowledge, Mode, Stance
+from service.settings import Settings
+from service.snapshot.opened import Snapshot
+from service.web.server import SERVER_NAME
+
+PARIS: Final = ZoneInfo("Europe/Paris")
+
+
+def _no_error() -> str | None:
+    return None
+
+
+@dataclass(slots=True)
+class Context:
+    """One worker's resources. `view`, `snapshot` and what derives from them are replaced whole, never changed in place.
+
+    `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
+    not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `store_error`
+    what is wrong with the control store.
+    """
+
+    settings: Settings
+    clock: Clock
+    registry: Registry
+    gate: Gate
+    receipt_keys: Mapping[str, PublicKey]
+    view: View
+    spread: Callable[[int, int], int]
+    journal: JournalWriter | None = None
+    snapshot: Snapshot | None = None
+    knowledge: Knowledge | None = None
+    clock_suspect: bool = False
+    refusal: str | None = None
+    store_error: Callable[[], str | None] = _no_error
+    headers: dict[str, str] = field(default_factory=dict)
+    bodies_in_flight: int = 0
+    _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
+    _today: dt.date = dt.date.min
+    _minute: float = -1.0
+
+    @property
+    def serves_rights(self) -> bool:
+        """Whether this is a rights worker: only those journal."""
+        return self.journal is not None
+
+    @property
+    def suspended(self) -> bool:
+        """Whether an order suspends everything."""
+        return self.view.mode_for(None).mode == "suspended"
+
+    def follow(
+        self, view: View, snapshot: Snapshot | None, knowledge: Knowledge | None, *, clock_suspect: bool
+    ) -> None:
+        """Take over a new view and the snapshot that goes with it: one step between two requests."""
+        self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
+        self._stances = {}
+        served = view.activation.sequence if view.activation else None
+        if snapshot is not None:
+            served = snapshot.sequence
+        self.headers = {
+            "Relais-Mode": view.mode_for(None).mode,
+            "Relais-Snapshot": "none" if served is None else str(served),
+            "Server": SERVER_NAME,
+        }
+
+    def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
+        """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""
+        known = self._stances.get(amc)
+        if known is None:
+            mode = self.view.mode_for(amc)
+            stance = Stance(
+                mode=Mode(mode.mode),
+                mode_order=mode.version,
+                excluded=self.view.excluded,
+                clock_suspect=self.clock_suspect,
+                pinned=self.view.pin is not None,
+            )
+            members = {"mode": mode.mode, "mode_order": mode.version, "notices": self.notices(amc)}
+            known = self._stances[amc] = (stance, members)
+        return known
+
+    def notices(self, amc: str | None = None) -> list[dict[str, str]]:
+        """The notices in force for everybody and, where named, for one AMC; without `amc`, those of `*` only."""
+        return [
+            {"id": notice.id, "severity": notice.severity, "text": notice.text}
+            for notice in self.view.notices
+            if notice.scope in (EVERYWHERE, amc)
+        ]
+
+    def today(self, now: dt.datetime) -> dt.date:
+        """The date in Europe/Paris, worked out once a minute."""
+        minute = now.timestamp() // 60
+        if minute != self._minute:
+            self._today, self._minute = now.astimezone(PARIS).date(), minute
+        return self._today
+
+
+CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

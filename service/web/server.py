@@ -1,0 +1,73 @@
+"""aiohttp's server with what it says of itself and of bad input taken out.
+
+aiohttp names its version in `Server` and its own 400 page repeats part of the bad request; both end here. It offers
+no public hook for either, so the protocol is subclassed and the runner builds it.
+"""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from aiohttp import web
+from aiohttp.http_exceptions import LineTooLong
+from aiohttp.web_protocol import RequestHandler
+
+from service.errors import HeaderTooLarge, MalformedRequest
+from service.web import problems
+
+SERVER_NAME = "relais-droits"
+
+
+class Protocol(RequestHandler):
+    """One connection."""
+
+    def handle_error(
+        self,
+        request: web.BaseRequest,
+        status: int = HTTPStatus.INTERNAL_SERVER_ERROR,
+        exc: BaseException | None = None,
+        message: str | None = None,  # noqa: ARG002 - aiohttp's parser quotes the bad input here
+    ) -> web.StreamResponse:
+        """A problem response that closes the connection and tells nothing but its code."""
+        if request.writer.output_size > 0:
+            raise ConnectionError("the response is already under way")
+        error: Exception = MalformedRequest()
+        if isinstance(exc, LineTooLong) or (isinstance(exc, Exception) and "Too many headers" in str(exc)):
+            error = HeaderTooLarge()
+        elif status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            error = RuntimeError()
+            self.logger.error("request failed: %s", type(exc).__name__)
+        code, body = problems.problem(error)
+        response = web.Response(
+            status=code,
+            body=body,
+            headers={"Content-Type": problems.CONTENT_TYPE, "Server": SERVER_NAME, "Cache-Control": "no-store"},
+        )
+        response.force_close()
+        return response
+
+
+class Server(web.Server):
+    """Makes a `Protocol` for each connection."""
+
+    def __call__(self) -> RequestHandler:
+        """The protocol of a new connection."""
+        return Protocol(self, loop=self._loop, **self._kwargs)
+
+
+class Runner(web.AppRunner):
+    """Runs an application on `Server`; bodies are never decompressed (Content-Encoding is answered 415)."""
+
+    def __init__(self, app: web.Application, keepalive_seconds: float, shutdown_seconds: float) -> None:
+        super().__init__(
+            app,
+            access_log=None,
+            auto_decompress=False,
+            keepalive_timeout=keepalive_seconds,
+            shutdown_timeout=shutdown_seconds,
+            lingering_time=1.0,
+        )
+
+    async def _make_server(self) -> web.Server:
+        server = await super()._make_server()
+        return Server(server.request_handler, request_factory=server.request_factory, **server._kwargs)  # noqa: SLF001

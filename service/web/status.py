@@ -1,0 +1,109 @@
+"""What anyone may know: liveness, readiness with its reasons, the public status."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from aiohttp import web
+
+from service.control.format import EVERYWHERE
+from service.control.state import DEFAULT_MODE
+from service.rights.freshness import freshness
+from service.web.context import CONTEXT, Context
+from service.web.responses import json_response
+
+
+async def livez(_: web.Request) -> web.Response:
+    """The process answers."""
+    return json_response({"status": "alive"})
+
+
+async def readyz(request: web.Request) -> web.Response:
+    """Whether to send requests here: 200 or 503, with the reasons as data. Mode suspended does not unready a worker."""
+    reasons = readiness(request.app[CONTEXT])
+    ready = not any(reason["blocking"] for reason in reasons)
+    return json_response({"ready": ready, "reasons": reasons}, status=200 if ready else 503)
+
+
+async def status(request: web.Request) -> web.Response:
+    """Modes, freshness and notices, without personal data; cacheable for 5 s."""
+    return json_response(document(request.app[CONTEXT]), headers={"Cache-Control": "public, max-age=5"})
+
+
+def readiness(context: Context) -> list[dict[str, Any]]:
+    """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
+    troubles: list[tuple[str, bool, str]] = []
+    if context.journal is not None and not context.journal.writable:
+        troubles.append(("journal_unwritable", True, context.journal.status.last_failure or "not open yet"))
+    if context.serves_rights and context.knowledge is None:
+        troubles.append(("no_snapshot", True, context.refusal or "no snapshot has been activated"))
+    elif context.refusal is not None:
+        troubles.append(("snapshot_refused", False, context.refusal))
+    if context.knowledge is not None:
+        left = context.knowledge.valid_until - context.clock.now()
+        if left <= dt.timedelta(0):
+            troubles.append(("snapshot_expired", False, f"since {timestamp(context.knowledge.valid_until)}"))
+        elif left <= dt.timedelta(hours=context.settings.snapshot.expiry_warning_hours):
+            troubles.append(("snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"))
+    if (error := context.store_error()) is not None:
+        troubles.append(("control_store", False, error))
+    if context.clock_suspect:
+        troubles.append(("clock_suspect", False, "this machine's clock is behind a time already seen"))
+    return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
+
+
+def document(context: Context) -> dict[str, Any]:
+    """The public status of this worker. The reason of an order is public, its author is not."""
+    now = context.clock.now()
+    modes = {EVERYWHERE: DEFAULT_MODE, **context.view.modes}
+    return {
+        "instance": context.settings.instance.name,
+        "at": timestamp(now),
+        "modes": [
+            {
+                "scope": scope,
+                "mode": mode.mode,
+                "since": _optional(mode.since),
+                "until": _optional(mode.until),
+                "reason": mode.reason,
+                "order": mode.version,
+            }
+            for scope, mode in sorted(modes.items())
+        ],
+        "snapshot": _snapshot(context, now),
+        "notices": context.notices(),
+        "orders": context.view.version,
+        "readiness": readiness(context),
+    }
+
+
+def timestamp(instant: dt.datetime) -> str:
+    """RFC 3339 in UTC, whole seconds."""
+    return instant.astimezone(dt.UTC).isoformat(timespec="seconds")[:-6] + "Z"
+
+
+def _optional(instant: dt.datetime | None) -> str | None:
+    return None if instant is None else timestamp(instant)
+
+
+def _snapshot(context: Context, now: dt.datetime) -> dict[str, Any] | None:
+    knowledge = context.knowledge
+    if knowledge is None:
+        return None
+    return {
+        "sequence": knowledge.snapshot,
+        "signed_at": timestamp(knowledge.signed_at),
+        "valid_until": timestamp(knowledge.valid_until),
+        "expired": now > knowledge.valid_until,
+        "pinned": context.view.pin is not None,
+        "amcs": [
+            {
+                "amc": number,
+                "name": amc.name,
+                "extracted_at": timestamp(amc.extracted_at),
+                "freshness": freshness(amc.extracted_at, now, amc.stand_in.max_age_days).value,
+            }
+            for number, amc in sorted(knowledge.amcs.items())
+        ],
+    }
