@@ -9,22 +9,28 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from service.cli import activation
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.clock import SystemClock
+from service.control.state import State
 from service.errors import OperatorError, RelaisError
 from service.keyfiles import load_private
 from service.settings import Home, Settings
 from service.snapshot.build import DEFAULT_REJECT_SHARE, DEFAULT_VALID_DAYS, BuildPlan, build_snapshot
-from service.snapshot.floor import FLOOR_FILE, load_floor
 from service.snapshot.manifest import Manifest
 from service.snapshot.pepper import load_peppers
 from service.snapshot.signing import Draft, read_draft, sign_folder
 from service.snapshot.trust import RoleName, Trust
 from service.snapshot.trustfile import load_trust
-from service.snapshot.verify import Conditions, Examination
+from service.snapshot.verify import Examination
 
 app = App(name="snapshot", help="Build, sign, verify and load snapshots.")
+app.command(activation.load, name="load")
+app.command(activation.activate, name="activate")
+app.command(activation.pin, name="pin")
+app.command(activation.unpin, name="unpin")
+app.command(activation.list_, name="list")
 
 
 @app.command(name="build")
@@ -105,7 +111,9 @@ def verify(
 ) -> None:
     """Take a snapshot through every step a load takes, and change nothing."""
     place, settings = open_home(home)
-    examination = Examination(conditions(place, settings, accept=accept))
+    # A builder's home may hold a trust file and a pepper, and no orders: then only this node's floor is known.
+    state = activation.current_state(place, settings) if place.orders.exists() else State()
+    examination = Examination(activation.conditions(place, settings, state, accept))
     with Meter() as meter:
         manifest = examination.run(directory, meter.stage("verify"))
     findings = [str(finding) for finding in examination.findings]
@@ -141,18 +149,6 @@ def inspect(directory: Path, *, home: HomeOption = DEFAULT_HOME, json: JsonOptio
         )
         return
     _print_draft(draft, signers)
-
-
-def conditions(home: Home, settings: Settings, accept: str | None = None) -> Conditions:
-    """What a candidate is held against in a home: its trust file, peppers, and the floor its node remembers."""
-    now = SystemClock().now()
-    return Conditions(
-        trust=load_trust(home.trust, now, demo=settings.instance.demo),
-        peppers=_peppers(home, settings),
-        now=now,
-        floor=load_floor(home.node / FLOOR_FILE),
-        accept=accept,
-    )
 
 
 def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:

@@ -1,0 +1,155 @@
+"""The composition root: what one worker of each server is made of, opened and closed in order.
+
+gunicorn's workers call `rights` or `admin` after the fork; each resource is a cleanup context of the application.
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Literal
+
+from aiohttp import web
+
+from service import telemetry
+from service.access.clients import Registry
+from service.access.gate import Gate
+from service.clock import Clock, SystemClock
+from service.control.fleet import FleetStore
+from service.control.ledger import Ledger
+from service.control.pulse import Pulse
+from service.control.replica import Replica
+from service.control.store import SqliteOrderStore
+from service.control.watch import Watcher
+from service.follower import Follower, Vault
+from service.jose import PublicKey
+from service.journal.writer import JournalWriter
+from service.keyfiles import load_jwks, load_private, load_public_set
+from service.settings import Home, Settings, load_settings
+from service.slots import claim_slot
+from service.snapshot.catalog import Catalog
+from service.snapshot.pepper import load_peppers
+from service.snapshot.trustfile import load_trust
+from service.web import admin_api, routes
+from service.web.context import CONTEXT, Context
+from service.web.middleware import edge
+from service.web.retries import Retries
+from service.web.rights_api import RETRIES
+from service.web.server import Runner
+
+Server = Literal["rights", "admin"]
+KEEPALIVE_SECONDS = 75.0
+SHUTDOWN_SECONDS = 9.0
+
+
+async def rights() -> web.AppRunner:
+    """A worker of the rights server, for gunicorn."""
+    return _runner("rights")
+
+
+async def admin() -> web.AppRunner:
+    """A worker of the admin server, for gunicorn."""
+    return _runner("admin")
+
+
+def _runner(server: Server) -> web.AppRunner:
+    telemetry.configure_logs()
+    home = Home(Path(os.environ["RELAIS_HOME"]))
+    settings = load_settings(home, os.environ)
+    return Runner(build(server, home, settings, SystemClock()), KEEPALIVE_SECONDS, SHUTDOWN_SECONDS)
+
+
+def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.Application:
+    """The application of one worker."""
+    registry = Registry()
+    audience = settings.instance.name if server == "rights" else f"{settings.instance.name}-admin"
+    ledger = open_ledger(home, settings)
+    context = Context(
+        settings=settings,
+        clock=clock,
+        registry=registry,
+        gate=Gate(audience, registry, settings.limits.token_entries),
+        receipt_keys=receipt_keys(home, settings),
+        view=ledger.state.view(clock.now()),
+        spread=lambda low, high: low + secrets.randbelow(high - low + 1),
+        store_error=lambda: ledger.status.error,
+    )
+    app = web.Application(middlewares=[edge], client_max_size=settings.limits.batch_bytes)
+    app[CONTEXT] = context
+    if server == "rights":
+        app.add_routes(routes.RIGHTS)
+        app[RETRIES] = Retries(settings.limits.retry_seconds, settings.limits.retry_entries)
+    else:
+        app.add_routes(routes.ADMIN)
+        app[admin_api.LEDGER] = ledger
+        app[admin_api.ORDER_KEY] = load_private(home.path(settings.keys.order))
+    app.cleanup_ctx.append(lambda _: _resources(server, home, context, ledger))
+    return app
+
+
+def open_ledger(home: Home, settings: Settings) -> Ledger:
+    """The chain of orders, verified; from the node's copy where the store is lost."""
+    public = [key for name in settings.keys.order_public for key in load_public_set(home.path(name))]
+    ledger = Ledger(
+        SqliteOrderStore(home.orders), {key.kid: key for key in public}, Replica(home.node / "orders.jsonl")
+    )
+    ledger.open()
+    return ledger
+
+
+def receipt_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
+    """The keys that verify this installation's receipts, retired ones included, by kid."""
+    current = load_private(home.path(settings.keys.receipt)).public
+    retired = [key for name in settings.keys.receipts_retired for key in load_public_set(home.path(name))]
+    return {key.kid: key for key in (current, *retired)}
+
+
+async def _resources(server: Server, home: Home, context: Context, ledger: Ledger) -> AsyncIterator[None]:
+    """Slot, heartbeat, journal, orders and snapshot: opened in this order, closed in the other."""
+    settings, clock = context.settings, context.clock
+    fleet = FleetStore(home.fleet)
+    with claim_slot(home.run, server) as slot:
+        follower = Follower(context, _vault(home, settings) if server == "rights" else None)
+        pulse = Pulse(
+            fleet,
+            clock,
+            follower.serving,
+            node=settings.instance.node,
+            server=server,
+            worker=slot,
+            heartbeat_seconds=settings.control.heartbeat_seconds,
+        )
+        follower.on_followed = pulse.nudge
+        if server == "rights":
+            context.journal = _journal(home, settings, slot, clock, fleet)
+            await context.journal.start()
+        watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
+        await watcher.start()
+        await follower.settled()
+        await pulse.start()
+        yield
+        await pulse.close()
+        await watcher.close()
+        await follower.close()
+        if context.journal is not None:
+            await context.journal.close()
+        fleet.close()
+        ledger.close()
+
+
+def _vault(home: Home, settings: Settings) -> Vault:
+    return Vault(
+        catalog=Catalog(home.snapshots),
+        load_trust=lambda now: load_trust(home.trust, now, demo=settings.instance.demo),
+        load_peppers=lambda: load_peppers(home.path(settings.keys.pepper)),
+        out_of_scope=settings.query.out_of_scope_amcs,
+    )
+
+
+def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: FleetStore) -> JournalWriter:
+    officers = [jwk for name in settings.keys.officers for jwk in load_jwks(home.path(name))]
+    receipt_key = load_private(home.path(settings.keys.receipt))
+    node = settings.instance.node
+    return JournalWriter(home.journal, node, slot, receipt_key, officers, clock, fleet, fsync=settings.journal.fsync)

@@ -1,0 +1,64 @@
+"""`relais serve`: one HTTP server under gunicorn."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Literal
+
+from cyclopts import App
+
+from service.cli.common import DEFAULT_HOME, HomeOption, open_home
+from service.errors import SettingsError
+from service.jose import is_private_jwk
+from service.keyfiles import load_jwks
+from service.settings import Home, Settings
+
+app = App(name="serve", help="Serve one of the two HTTP servers in the foreground.")
+
+
+@app.default
+def serve(server: Literal["rights", "admin"], /, *, home: HomeOption = DEFAULT_HOME) -> None:
+    """Serve `rights` (for pharmacy software) or `admin` (for operators) under gunicorn, until SIGTERM or SIGINT."""
+    place, settings = open_home(home)
+    if not settings.instance.demo:
+        refuse_private_keys(place, settings)
+    bind = settings.rights if server == "rights" else settings.admin
+    os.environ["RELAIS_HOME"] = str(place.root)
+    arguments = [
+        sys.executable,
+        "-m",
+        "gunicorn",
+        f"service.app:{server}",
+        "--worker-class",
+        "aiohttp.GunicornUVLoopWebWorker",
+        "--workers",
+        str(bind.workers),
+        "--bind",
+        f"{bind.host}:{bind.port}",
+        "--no-control-socket",  # otherwise one opens under $HOME
+        "--graceful-timeout",
+        "10",
+        "--log-level",
+        "warning",
+    ]
+    shared_memory = Path("/dev/shm")  # noqa: S108 - gunicorn's liveness file must not wait for a disk
+    if os.access(shared_memory, os.W_OK):
+        arguments += ["--worker-tmp-dir", str(shared_memory)]
+    os.execv(sys.executable, arguments)  # noqa: S606 - the server takes this process's place
+
+
+def refuse_private_keys(home: Home, settings: Settings) -> None:
+    """Raise `SettingsError` where a private key other than a server's own lies in the home.
+
+    A stolen server must be able neither to publish a snapshot nor to re-read the journal: signers', roots' and
+    officers' private keys stay with their people.
+    """
+    own = {home.path(name).resolve() for name in (settings.keys.pepper, settings.keys.receipt, settings.keys.order)}
+    for path in sorted(home.root.rglob("*.jwk")):
+        if path.resolve() in own:
+            continue
+        if any(is_private_jwk(jwk) for jwk in load_jwks(path)):
+            name = path.relative_to(home.root)
+            raise SettingsError(f"{name} is a private key: it must not lie in a home that serves")

@@ -1,0 +1,146 @@
+"""A worker follows the orders: who may ask, which mode holds, which snapshot serves.
+
+Modes and suspensions take effect at once; a snapshot is opened beside the one that serves, then one reference is
+swapped. One that cannot be opened changes nothing: the last good one keeps serving, and readiness says why.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import datetime as dt
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import structlog
+
+from service.control.state import Activation, View
+from service.errors import RelaisError
+from service.rights.model import Knowledge
+from service.snapshot.catalog import Catalog
+from service.snapshot.opened import Snapshot, open_snapshot
+from service.snapshot.trust import Trust
+from service.snapshot.verify import Ordered
+from service.web.context import Context
+
+#: How long a start waits for the snapshot: a restarted worker should not take requests it cannot answer, and a very
+#: large snapshot must not keep gunicorn from hearing of the worker.
+START_SECONDS: Final = 20.0
+RETRY_SECONDS: Final = 2.0
+#: How far the clock may lie behind a time already seen before what it says is doubted.
+CLOCK_LEEWAY: Final = dt.timedelta(minutes=5)
+_LOG = structlog.get_logger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Where snapshots lie and what opens them. Trust and peppers are read at each opening: both may be rotated."""
+
+    catalog: Catalog
+    load_trust: Callable[[dt.datetime], Trust]
+    load_peppers: Callable[[], Mapping[str, bytes]]
+    out_of_scope: Sequence[str]
+
+    def open(self, activation: Activation, now: dt.datetime) -> tuple[Snapshot, Knowledge]:
+        """The snapshot an order names, verified. Raises `TrustError`, `OSError`."""
+        snapshot = open_snapshot(
+            self.catalog.path(activation.sequence),
+            Ordered(activation.sequence, activation.digest),
+            trust=self.load_trust(now),
+            peppers=self.load_peppers(),
+            now=now,
+        )
+        return snapshot, snapshot.knowledge(self.out_of_scope)
+
+
+class Follower:
+    """Keeps one worker's `Context` in step with the orders. The admin server has no vault and opens no snapshot."""
+
+    def __init__(self, context: Context, vault: Vault | None) -> None:
+        self._context = context
+        self._vault = vault
+        self._opening: asyncio.Task[None] | None = None
+        self._wanted: Activation | None = None
+        self._latest_seen = context.clock.now()
+        self.on_followed: Callable[[], None] = lambda: None
+
+    async def follow(self, view: View) -> None:
+        """Take a view over; where it names another snapshot, begin to open that one."""
+        self._context.registry.update(view.clients)
+        self._publish(view, self._context.snapshot, self._context.knowledge)
+        if self._vault is not None and view.activation is not None and not self._serves(view.activation):
+            self._wanted = view.activation
+            if self._opening is None or self._opening.done():
+                self._opening = asyncio.create_task(self._open(), name="snapshot")
+
+    def serving(self) -> tuple[int | None, int]:
+        """The sequence and the order version this worker serves, asked at each heartbeat; looks at the clock too."""
+        context = self._context
+        if self._clock_suspect(context.knowledge, context.view) != context.clock_suspect:
+            self._publish(context.view, context.snapshot, context.knowledge)
+        return (None if context.snapshot is None else context.snapshot.sequence), context.view.version
+
+    async def settled(self) -> None:
+        """Wait, though not for ever, until the snapshot wanted at the start is open."""
+        if self._opening is not None:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(asyncio.shield(self._opening), START_SECONDS)
+
+    async def close(self) -> None:
+        """Stop opening, and let go of the snapshot."""
+        if self._opening is not None:
+            self._opening.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._opening
+        if self._context.snapshot is not None:
+            self._context.snapshot.close()
+
+    def _serves(self, activation: Activation) -> bool:
+        snapshot = self._context.snapshot
+        return snapshot is not None and (snapshot.sequence, snapshot.digest) == (activation.sequence, activation.digest)
+
+    async def _open(self) -> None:
+        """Open what is wanted, again if that changed meanwhile, and again after a pause if it could not be opened."""
+        vault = self._vault
+        while vault is not None and self._wanted is not None:
+            wanted = self._wanted
+            try:
+                snapshot, knowledge = await asyncio.to_thread(vault.open, wanted, self._context.clock.now())
+            except (RelaisError, OSError) as error:
+                self._refused(wanted, error)
+                await asyncio.sleep(RETRY_SECONDS)
+                continue
+            if wanted is self._wanted:
+                self._wanted = None
+                self._swap(snapshot, knowledge)
+            else:
+                snapshot.close()
+
+    def _refused(self, wanted: Activation, error: Exception) -> None:
+        reason = f"snapshot {wanted.sequence}: {error}"
+        if reason != self._context.refusal:
+            _LOG.error("snapshot_refused", sequence=wanted.sequence, error=str(error))
+        self._context.refusal = reason
+
+    def _swap(self, snapshot: Snapshot, knowledge: Knowledge) -> None:
+        """One step of the event loop: a lookup is not interrupted, so none can be under way in the former snapshot."""
+        former = self._context.snapshot
+        self._context.refusal = None
+        self._publish(self._context.view, snapshot, knowledge)
+        if former is not None:
+            former.close()
+        _LOG.info("snapshot_serves", sequence=snapshot.sequence)
+
+    def _publish(self, view: View, snapshot: Snapshot | None, knowledge: Knowledge | None) -> None:
+        self._context.follow(view, snapshot, knowledge, clock_suspect=self._clock_suspect(knowledge, view))
+        self.on_followed()
+
+    def _clock_suspect(self, knowledge: Knowledge | None, view: View) -> bool:
+        """Whether the clock lies behind what this worker, the snapshot's signers or an order have already seen."""
+        now = self._context.clock.now()
+        seen = [self._latest_seen, now]
+        seen += [] if knowledge is None else [knowledge.signed_at]
+        seen += [] if view.activation is None else [view.activation.at]
+        self._latest_seen = max(seen)
+        return now < self._latest_seen - CLOCK_LEEWAY
