@@ -20,13 +20,12 @@ from service.clock import Clock, SystemClock
 from service.control.fleet import FleetStore
 from service.control.ledger import Ledger
 from service.control.pulse import Pulse
-from service.control.replica import Replica
+from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
 from service.follower import Follower, Vault
-from service.jose import PublicKey
 from service.journal.writer import JournalWriter
-from service.keyfiles import load_jwks, load_private, load_public_set
+from service.keyring import load_officers, load_order_key, load_order_keys, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings, load_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
@@ -71,7 +70,7 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         clock=clock,
         registry=registry,
         gate=Gate(audience, registry, settings.limits.token_entries),
-        receipt_keys=receipt_keys(home, settings),
+        receipt_keys=load_receipt_keys(home, settings) if server == "rights" else {},
         view=ledger.state.view(clock.now()),
         spread=lambda low, high: low + secrets.randbelow(high - low + 1),
         store_error=lambda: ledger.status.error,
@@ -84,26 +83,16 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
     else:
         app.add_routes(routes.ADMIN)
         app[admin_api.LEDGER] = ledger
-        app[admin_api.ORDER_KEY] = load_private(home.path(settings.keys.order))
+        app[admin_api.ORDER_KEY] = load_order_key(home, settings)
     app.cleanup_ctx.append(lambda _: _resources(server, home, context, ledger))
     return app
 
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
     """The chain of orders, verified; from the node's copy where the store is lost."""
-    public = [key for name in settings.keys.order_public for key in load_public_set(home.path(name))]
-    ledger = Ledger(
-        SqliteOrderStore(home.orders), {key.kid: key for key in public}, Replica(home.node / "orders.jsonl")
-    )
+    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), Replica(home.node / COPY_FILE))
     ledger.open()
     return ledger
-
-
-def receipt_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
-    """The keys that verify this installation's receipts, retired ones included, by kid."""
-    current = load_private(home.path(settings.keys.receipt)).public
-    retired = [key for name in settings.keys.receipts_retired for key in load_public_set(home.path(name))]
-    return {key.kid: key for key in (current, *retired)}
 
 
 async def _resources(server: Server, home: Home, context: Context, ledger: Ledger) -> AsyncIterator[None]:
@@ -149,7 +138,13 @@ def _vault(home: Home, settings: Settings) -> Vault:
 
 
 def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: FleetStore) -> JournalWriter:
-    officers = [jwk for name in settings.keys.officers for jwk in load_jwks(home.path(name))]
-    receipt_key = load_private(home.path(settings.keys.receipt))
-    node = settings.instance.node
-    return JournalWriter(home.journal, node, slot, receipt_key, officers, clock, fleet, fsync=settings.journal.fsync)
+    return JournalWriter(
+        home.journal,
+        settings.instance.node,
+        slot,
+        load_receipt_key(home, settings),
+        load_officers(home, settings),
+        clock,
+        fleet,
+        fsync=settings.journal.fsync,
+    )

@@ -13,29 +13,14 @@ from typing import Annotated, Any, Final, Protocol
 
 import msgspec
 
-from service.errors import InvalidField, KeyRejected, SignatureRejected
+from service.errors import InvalidField, KeyRejected
 from service.identifiers import check_finess
-from service.jose import PublicKey, b64u_decode, parse_public_jwk
+from service.jose import PublicKey, parse_public_jwk
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
 MAX_KEYS: Final = 16
 _ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _POINTER_STEP: Final = re.compile(r"\.([a-z_]+)|\[(\d+)\]")
-#: Ed25519 points of small order (y without the sign bit, little-endian). With such a key anyone finds signatures that
-#: verify for a good share of all messages, and OpenSSL does not refuse them. They are the y of
-#: the eight torsion points, the spellings beyond the field (p and p + 1) included.
-_SMALL_ORDER: Final = frozenset(
-    bytes.fromhex(text)
-    for text in (
-        "00" * 32,
-        "01" + "00" * 31,
-        "ec" + "ff" * 30 + "7f",
-        "ed" + "ff" * 30 + "7f",
-        "ee" + "ff" * 30 + "7f",
-        "26e8958fc2b227b045c3f489f2ef98f0d5dfac05d3c63339b13802886d53fc05",
-        "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
-    )
-)
 
 
 class ClientClass(StrEnum):
@@ -151,7 +136,6 @@ def parse_keys(jwks: Iterable[Mapping[str, Any]]) -> dict[str, PublicKey]:
             key = parse_public_jwk(jwk)
         except KeyRejected as error:
             raise InvalidField(error.detail, pointer) from None
-        _refuse_weak(key, pointer)
         if key.kid in keys:
             raise InvalidField("the same key twice", pointer)
         keys[key.kid] = key
@@ -247,19 +231,6 @@ def _parse_finess(registration: _Body) -> tuple[str, ...]:
     if registration.client_class is ClientClass.PHARMACY and len(numbers) != 1:
         raise InvalidField("a pharmacy has exactly one FINESS", "/finess")
     return tuple(numbers)
-
-
-def _refuse_weak(key: PublicKey, pointer: str) -> None:
-    """Coordinates spelt in another way would give one key several kids; a small-order key signs nothing."""
-    for name in ("x", "y"):
-        if name not in key.jwk:
-            continue
-        try:
-            coordinate = b64u_decode(key.jwk[name])
-        except SignatureRejected:
-            raise InvalidField("the key's coordinates are not canonical base64url", pointer) from None
-        if key.alg == "EdDSA" and coordinate[:31] + bytes([coordinate[31] & 0x7F]) in _SMALL_ORDER:
-            raise InvalidField("the key is one of the weak points of Ed25519", pointer)
 
 
 def _pointer(text: str) -> str:

@@ -8,7 +8,6 @@ is suspended. docs/tokens.md says the same to those who mint tokens.
 from __future__ import annotations
 
 import datetime as dt
-import json
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
@@ -18,6 +17,7 @@ import msgspec
 from service.access.clients import Client, is_client_id
 from service.errors import ClientSuspended, SignatureRejected, TokenExpired, TokenInvalid
 from service.jose import PublicKey, b64u_decode, parse_public_jwk
+from service.strictjson import parse_strict
 
 #: A token with every claim is under 600 characters; the rest is room for claims we do not read.
 MAX_TOKEN_CHARS: Final = 4096
@@ -196,20 +196,9 @@ def _candidates(header: _Header, client: Client | None) -> Sequence[PublicKey]:
 def _parse_object(data: bytes) -> dict[str, Any]:
     """One JSON object in UTF-8 with distinct members at every level and no NaN or Infinity."""
     try:
-        value = json.loads(data.decode("utf-8"), object_pairs_hook=_distinct, parse_constant=_refuse_constant)
-    except (ValueError, RecursionError):
+        value = parse_strict(data)
+    except ValueError:
         raise token_refused() from None
     if not isinstance(value, dict):
         raise token_refused()
     return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("a member twice")
-    return members
-
-
-def _refuse_constant(_name: str) -> None:
-    raise ValueError("not JSON")

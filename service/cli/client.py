@@ -11,7 +11,7 @@ from cyclopts import App, Parameter
 
 from service.access.clients import CLASS_BUDGETS, Client, ClientClass, Watch, client_body, parse_client
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import await_fleet, load_order_key, open_ledger
+from service.cli.ordering import await_fleet, open_ledger
 from service.clock import SystemClock
 from service.control.format import Kind, instant_text
 from service.control.ledger import Intent
@@ -19,6 +19,7 @@ from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
 from service.identifiers import finess_has_valid_key
 from service.keyfiles import load_jwks
+from service.keyring import load_order_key
 
 app = App(name="client", help="Register, list, suspend and resume clients.")
 

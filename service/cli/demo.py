@@ -15,7 +15,7 @@ import orjson
 from service.access.clients import ClientClass, client_body, parse_client
 from service.cli.activation import activate_folder
 from service.cli.home import create_home
-from service.cli.ordering import load_order_key, open_ledger
+from service.cli.ordering import open_ledger
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.control.format import Kind
@@ -23,6 +23,7 @@ from service.control.ledger import Intent
 from service.errors import OperatorError
 from service.files import write_durable
 from service.keyfiles import KeyUse, load_private, load_public, write_new_key
+from service.keyring import load_order_key
 from service.settings import Home, Settings, load_settings
 from service.snapshot.build import BuildPlan, build_snapshot
 from service.snapshot.pepper import load_peppers

@@ -8,10 +8,10 @@ import msgspec
 from cyclopts import App
 
 from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, open_home, print_json
-from service.cli.receiptkeys import home_receipt_keys
 from service.control.fleet import FleetStore
 from service.errors import StoreUnavailable
 from service.journal.verify import JournalReport, verify_journal
+from service.keyring import load_receipt_keys
 from service.settings import Home, Settings
 
 app = App(name="journal", help="Check the signed journal of answers.")
@@ -33,7 +33,7 @@ def verify(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int:
 
 
 def _verify(home: Home, settings: Settings) -> JournalReport:
-    keys = home_receipt_keys(home, settings)
+    keys = load_receipt_keys(home, settings)
     register = FleetStore(home.fleet)
     try:
         return verify_journal(home.journal, keys, register)

@@ -14,16 +14,13 @@ from service.clock import SystemClock
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
 from service.control.ledger import Intent, Ledger
-from service.control.replica import Replica
+from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
-from service.errors import ChainBroken, OperatorError, SettingsError, StoreUnavailable
-from service.jose import PrivateKey, PublicKey
-from service.keyfiles import load_private, load_public_set
+from service.errors import ChainBroken, OperatorError, StoreUnavailable
+from service.keyring import load_order_key, load_order_keys
 from service.settings import Home, Settings
 
-#: The file of a node's copy of the orders, in `Home.node`.
-COPY_FILE: Final = "orders.jsonl"
 _DURATION: Final = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -76,26 +73,6 @@ def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> 
     for beat in behind:
         print(f"relais: does not follow order {order_version}: {describe_worker(beat)}", file=sys.stderr)
     return Exit.UNAVAILABLE if behind else Exit.DONE
-
-
-def load_order_key(home: Home, settings: Settings) -> PrivateKey:
-    """The key that signs orders. Raises `SettingsError` if it is missing, `KeyRejected` if it is no key."""
-    path = home.path(settings.keys.order)
-    try:
-        return load_private(path)
-    except OSError as error:
-        raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
-
-
-def load_order_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
-    """The keys orders may be signed by, by kid. Raises `SettingsError` if one is missing, `KeyRejected`."""
-    keys: dict[str, PublicKey] = {}
-    for path in map(home.path, settings.keys.order_public):
-        try:
-            keys |= {key.kid: key for key in load_public_set(path)}
-        except OSError as error:
-            raise SettingsError(f"{path} cannot be read: {error.strerror or error}") from error
-    return keys
 
 
 def parse_until(text: str, now: dt.datetime) -> dt.datetime:

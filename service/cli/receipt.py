@@ -12,10 +12,11 @@ from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, open_home, print_json
 from service.cli.explanation import explain_answer
-from service.cli.receiptkeys import home_receipt_keys, load_receipt_keys
+from service.cli.receiptkeys import fetch_receipt_keys
 from service.errors import OperatorError
 from service.journal.reader import Position, find_head
 from service.journal.receipt import ReceiptFault, Verdict, verify_receipt
+from service.keyring import load_receipt_keys
 from service.settings import Home
 
 app = App(name="receipt", help="Check and explain answers by their receipts.")
@@ -50,7 +51,7 @@ def verify(
     """Verify that an answer was recorded as given; in a home, also find its head in the journal."""
     response = _read(file)
     in_home = Home(home).settings.exists()
-    keys = load_receipt_keys(jwks) if jwks is not None else home_receipt_keys(*open_home(home))
+    keys = fetch_receipt_keys(jwks) if jwks is not None else load_receipt_keys(*open_home(home))
     verdict = verify_receipt(response.get("answer"), response.get("receipt"), keys)
     position = find_head(Home(home).journal, response["receipt"]["head"]) if verdict.valid and in_home else None
     if json:

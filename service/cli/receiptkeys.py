@@ -1,4 +1,4 @@
-"""The receipt keys a command verifies with: the home's own, retired ones included, or a JWK set from elsewhere."""
+"""Receipt keys from elsewhere than the home: a JWK set in a file or at a web address."""
 
 from __future__ import annotations
 
@@ -9,21 +9,13 @@ from typing import Final
 
 from service.errors import OperatorError
 from service.jose import PublicKey, parse_json_object, parse_public_jwk
-from service.keyfiles import MAX_KEY_FILE_BYTES, load_public, load_public_set
-from service.settings import Home, Settings
+from service.keyfiles import MAX_KEY_FILE_BYTES, load_public_set
 
 _TIMEOUT_SECONDS: Final = 10.0
 _WEB: Final = ("https://", "http://")
 
 
-def home_receipt_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
-    """The keys that verify this installation's receipts, by kid. Raises `KeyRejected`."""
-    names = (settings.keys.receipt, *settings.keys.receipts_retired)
-    keys = [load_public(home.path(name)) for name in names]
-    return {key.kid: key for key in keys}
-
-
-def load_receipt_keys(source: str) -> dict[str, PublicKey]:
+def fetch_receipt_keys(source: str) -> dict[str, PublicKey]:
     """The keys of a JWK or JWK set in a file or at a web address, by kid. Raises `KeyRejected` or `OperatorError`."""
     if not source.startswith(_WEB):
         return {key.kid: key for key in load_public_set(Path(source))}

@@ -21,6 +21,8 @@ from service.errors import ChainBroken
 from service.files import PRIVATE_MODE, sync_directory, write_durable
 from service.jose import canonical
 
+#: The file of a node's copy of the orders, in `Home.node`.
+COPY_FILE: Final = "orders.jsonl"
 _LOCK_TRIES: Final = 40
 _LOCK_PAUSE_SECONDS: Final = 0.005
 

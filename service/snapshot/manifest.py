@@ -7,7 +7,6 @@ the snapshot everywhere else. A payload is parsed only after its signatures were
 from __future__ import annotations
 
 import datetime as dt
-import json
 from typing import Annotated, Any, Final, Literal
 
 import msgspec
@@ -16,6 +15,7 @@ from service.errors import SignatureRejected, SnapshotRefused
 from service.jose import b64u_decode, canonical
 from service.rights.model import Guarantee, StandIn
 from service.snapshot.steps import Step
+from service.strictjson import parse_strict
 
 MANIFEST_TYP: Final = "relais-snapshot+jws"
 MANIFEST_FORMAT: Final = "relais-snapshot/1"
@@ -103,22 +103,15 @@ def encode_manifest(manifest: Manifest) -> bytes:
 def parse_manifest(payload: bytes) -> Manifest:
     """The manifest in a payload whose signatures hold. Raises `SnapshotRefused` at the format step."""
     try:
-        value = json.loads(payload.decode("utf-8"), object_pairs_hook=_distinct)
+        value = parse_strict(payload)
         manifest = msgspec.convert(value, Manifest)
         for entry in value["amcs"]:
             _check_policy_members(entry["stand_in"])
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+    except (ValueError, msgspec.ValidationError) as error:
         # Signed by the threshold, so the text can hold no stranger's data; it names the member at fault.
         raise _refused(f"a manifest of format {MANIFEST_FORMAT}", str(error)) from error
     _check_shape(manifest)
     return manifest
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object has the same member twice")
-    return members
 
 
 def _check_policy_members(stand_in: dict[str, Any]) -> None:

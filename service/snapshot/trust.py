@@ -7,7 +7,6 @@ towards a threshold, so that one person with two keys still counts once, and a s
 from __future__ import annotations
 
 import datetime as dt
-import json
 import unicodedata
 from collections.abc import Collection, Iterable, Mapping
 from enum import StrEnum
@@ -25,6 +24,7 @@ from service.jose import (
     unverified_payload,
     verify_general,
 )
+from service.strictjson import parse_strict
 
 TRUST_TYP: Final = "relais-trust+jws"
 #: Fifty people with several keys each need a tenth of it; a trust file is parsed before its signatures can be checked.
@@ -121,9 +121,9 @@ def encode_trust(version: int, expires_at: dt.datetime, roles: Mapping[RoleName,
 def parse_trust(payload: bytes, *, demo: bool = False) -> Trust:
     """The trust file in a payload, whoever signed it. Raises `TrustRefused`; thresholds of one only in a demo."""
     try:
-        value = json.loads(payload.decode("utf-8"), object_pairs_hook=_distinct)
+        value = parse_strict(payload)
         parsed = msgspec.convert(value, _TrustObject)
-    except (ValueError, RecursionError, msgspec.ValidationError) as error:
+    except (ValueError, msgspec.ValidationError) as error:
         raise TrustRefused(f"not a trust file: {error}") from error
     roles = {
         RoleName.ROOT: _parse_role(RoleName.ROOT, parsed.roles.root, demo=demo),
@@ -224,13 +224,6 @@ def _role_members(role: Role) -> dict[str, Any]:
 
 def _key_members(key: PublicKey) -> dict[str, str]:
     return {**key.jwk, "alg": key.alg, "use": "sig", "kid": key.kid}
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise ValueError("an object has the same member twice")
-    return members
 
 
 def _listed(names: Collection[str]) -> str:

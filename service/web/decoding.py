@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import json
 import re
 from typing import Annotated, Any, Final, TypeVar
 
@@ -14,6 +13,7 @@ from service import identifiers
 from service.control.format import ModeName
 from service.errors import InvalidField, MalformedJson
 from service.rights.model import Query
+from service.strictjson import parse_strict
 
 Text = Annotated[str, Meta(max_length=64)]
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
@@ -82,13 +82,9 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
 def refuse_repeated_keys(raw: bytes) -> None:
     """Raise `MalformedJson` where an object repeats a key, or where the text is not JSON for a strict reader."""
     try:
-        json.loads(
-            raw.decode("utf-8"),
-            object_pairs_hook=_distinct,
-            parse_int=str,  # a number of 5,000 digits is a range error, not a malformed text
-            parse_constant=_no_constant,
-        )
-    except (ValueError, RecursionError):
+        # A number of 5,000 digits is out of range, not malformed.
+        parse_strict(raw, parse_int=str)
+    except ValueError:
         raise MalformedJson("not one JSON text in UTF-8 with distinct keys") from None
 
 
@@ -176,17 +172,6 @@ def _members(body: RightsBody) -> int:
         body.finess,
     )
     return 2 + len(values) - sum(value is UNSET for value in values)
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("repeated key")
-    return value
-
-
-def _no_constant(_: str) -> None:
-    raise ValueError("NaN and Infinity are not JSON")
 
 
 def _pointer(error: msgspec.ValidationError) -> str:
