@@ -142,8 +142,10 @@ def test_too_many_benefits_are_refused(counter: Counter):
 
 @pytest.mark.parametrize(
     "rank",
-    ["0", "10", "-1", "4711", "null", "true", "false", '"1"', '"MARQUE"', "[]", "{}"]
-    + ["1.0", "1e0", "1.5", "1e400", "-1e400", "1E-7", "9" * 5000, "-" + "9" * 5000, "0." + "0" * 5000 + "1"],
+    [
+        *("0", "10", "-1", "4711", "null", "true", "false", '"1"', '"MARQUE"', "[]", "{}"),
+        *("1.0", "1e0", "1.5", "1e400", "-1e400", "1E-7", "9" * 5000, "-" + "9" * 5000, "0." + "0" * 5000 + "1"),
+    ],
 )
 def test_a_rank_is_an_integer_from_1_to_9(counter: Counter, rank: str):
     refuse(
