@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Sequence
-from typing import Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
 
 import structlog
 from aiohttp import hdrs, web
-from aiohttp.http import HttpVersion11
+from aiohttp.http import HttpVersion10, HttpVersion11
 from aiohttp.typedefs import Handler
 from multidict import istr
 
@@ -70,15 +70,34 @@ def routed(routes: Sequence[web.RouteDef]) -> list[web.RouteDef]:
     known: dict[str, list[str]] = {}
     for route in routes:
         known.setdefault(route.path, []).extend([route.method, *(["HEAD"] if route.method == "GET" else [])])
-    others = [web.RouteDef("*", path, edge(_refuse_method(sorted(methods))), {}) for path, methods in known.items()]
-    found = [web.RouteDef(route.method, route.path, edge(route.handler), route.kwargs) for route in routes]
-    return [*found, *others, web.RouteDef("*", "/{path:.*}", edge(_not_found), {})]
+    found = [_behind_edge(route.method, route.path, route.handler, route.kwargs) for route in routes]
+    others = [_behind_edge("*", path, _refuse_method(sorted(methods))) for path, methods in known.items()]
+    return [*found, *others, _behind_edge("*", "/{path:.*}", _not_found)]
+
+
+def _behind_edge(method: str, path: str, handler: Handler, options: Mapping[str, Any] | None = None) -> web.RouteDef:
+    return web.RouteDef(method, path, edge(handler), {**(options or {}), "expect_handler": _expectation})
 
 
 def new_request_id(chance: bytes) -> str:
     """A UUIDv4 (RFC 9562 §5.4) from 16 random bytes."""
     text = chance.hex()
     return f"{text[:8]}-{text[8:12]}-4{text[13:16]}-{'89ab'[chance[8] & 3]}{text[17:20]}-{text[20:]}"
+
+
+async def _expectation(request: web.Request) -> web.StreamResponse | None:
+    """Tell a caller who waits for it to go on (RFC 9110 §10.1.1). aiohttp would repeat any other expectation."""
+    if request.headers[hdrs.EXPECT].lower() != "100-continue":
+        return await _refuse_expectation(request)
+    if request.version == HttpVersion11:
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
+        request.writer.output_size = 0  # the response has not begun
+    return None
+
+
+@edge
+async def _refuse_expectation(_: web.Request) -> web.StreamResponse:
+    raise MalformedRequest("nothing but 100-continue may be expected")
 
 
 async def _not_found(_: web.Request) -> web.StreamResponse:
@@ -94,9 +113,15 @@ def _refuse_method(allowed: Sequence[str]) -> Handler:
 
 def _refuse_ambiguous(request: web.Request) -> None:
     """Raises `MalformedRequest` where a proxy before us may have read another request than we do."""
-    headers = request.headers
-    if request.version < HttpVersion11 and hdrs.TRANSFER_ENCODING in headers:
-        raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding")
+    headers, version = request.headers, request.version
+    coding = headers.get(hdrs.TRANSFER_ENCODING)
+    if version != HttpVersion11:
+        if version != HttpVersion10:
+            raise MalformedRequest("neither HTTP/1.1 nor HTTP/1.0")
+        if coding is not None:
+            raise MalformedRequest("HTTP/1.0 has no Transfer-Encoding")
+    if coding is not None and coding.lower() != "chunked":
+        raise MalformedRequest("no Transfer-Encoding but chunked")
     if len(headers.getall(hdrs.AUTHORIZATION, ())) > 1:
         raise MalformedRequest("more than one Authorization header")
 

@@ -285,11 +285,10 @@ def test_a_caller_who_waits_for_100_is_told_to_go_on(served: Installation):
 
 @pytest.mark.parametrize("path", [b"/v1/rights", b"/nowhere", b"/livez"])
 def test_another_expectation_is_refused_and_not_repeated(served: Installation, path: bytes):
-    refused(
-        exchange(served, head(served, b"POST " + path + b" HTTP/1.1", b"Expect: MARQUE\r\n") + BODY),
-        400,
-        "malformed_request",
-    )
+    line = b"POST " + path + b" HTTP/1.1"
+    answer = exchange(served, head(served, line, b"Expect: MARQUE\r\n") + BODY)
+    refused(answer, 400, "malformed_request")
+    assert answer.headers["Relais-Mode"] == "degraded"
 
 
 # Slow and vanishing callers
