@@ -1,0 +1,125 @@
+"""The catalogue of errors: whole, in French where people read it, and silent about what was sent."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from service import errors
+from service.web.problems import CATALOGUE, Problem, code_of, problem, problem_document
+
+DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "errors.md"
+#: The statuses that client software was written against. They never change within `/v1`.
+STATUSES = {
+    "malformed_request": 400,
+    "malformed_json": 400,
+    "token_missing": 401,
+    "token_invalid": 401,
+    "token_expired": 401,
+    "client_suspended": 403,
+    "scope_missing": 403,
+    "finess_not_allowed": 403,
+    "not_found": 404,
+    "method_not_allowed": 405,
+    "request_timeout": 408,
+    "conflict": 409,
+    "precondition_failed": 412,
+    "body_too_large": 413,
+    "media_type": 415,
+    "invalid_field": 422,
+    "precondition_required": 428,
+    "budget_exhausted": 429,
+    "too_fast": 429,
+    "header_too_large": 431,
+    "internal": 500,
+    "service_suspended": 503,
+    "no_snapshot": 503,
+    "journal_unwritable": 503,
+    "overloaded": 503,
+}
+every_problem = pytest.mark.parametrize(("code", "entry"), CATALOGUE.items(), ids=CATALOGUE)
+
+
+def test_the_catalogue_is_what_was_published():
+    assert {code: entry.status for code, entry in CATALOGUE.items()} == STATUSES
+
+
+@every_problem
+def test_an_entry_says_what_to_do(code: str, entry: Problem):
+    assert entry.action in {"fix", "retry", "check_card", "contact"}
+    assert entry.title
+    if entry.status == 503 or code == "budget_exhausted":
+        assert entry.action == "check_card"
+        assert "carte" in entry.counter_text
+
+
+@every_problem
+def test_the_counter_is_told_one_or_two_french_sentences(code: str, entry: Problem):
+    text = entry.counter_text
+    assert re.fullmatch(r"[A-ZÀÉÊ][^.]+\.( [A-ZÀÉÊ][^.]+\.)?", text), text
+    # French has a space before these, and none of these words in English has a reader at the counter.
+    assert not re.search(r"[^ ][:;?!]", text)
+    assert not re.search(r"\b(the|is|not|request|error|token|please)\b", text, re.IGNORECASE)
+    assert re.search(r"\b(la|le|les|de|un|une|du|pas|vérifiez|réessayez|contactez)\b", text, re.IGNORECASE)
+
+
+@every_problem
+def test_an_error_of_each_code_becomes_its_problem(code: str, entry: Problem):
+    status, body = problem(error_of(code), {"server_time": "2024-02-05T09:30:12Z"})
+    document = json.loads(body)
+    assert status == document["status"] == entry.status
+    assert document["type"] == f"/problems/{code}"
+    assert document["counter_text"] == entry.counter_text
+    assert document["server_time"] == "2024-02-05T09:30:12Z"
+
+
+def error_of(code: str) -> Exception:
+    """A deliberate error of a code; for `internal`, one that nobody meant."""
+    found = [
+        kind
+        for _, kind in inspect.getmembers(errors, inspect.isclass)
+        if issubclass(kind, errors.RelaisError) and kind.code == code and kind is not errors.RelaisError
+    ]
+    return (
+        ZeroDivisionError("MARQUE")
+        if code == "internal"
+        else next(kind() for kind in found if not kind.__subclasses__())
+    )
+
+
+def test_every_error_a_caller_can_cause_has_an_entry_of_its_own():
+    families = (errors.CallerError, errors.AccessError, errors.AvailabilityError, errors.JournalUnwritable)
+    for _, kind in inspect.getmembers(errors, inspect.isclass):
+        if issubclass(kind, families) and kind not in families[:3]:
+            assert kind.code in CATALOGUE, kind
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ZeroDivisionError("MARQUE"),
+        errors.RelaisError("MARQUE"),
+        errors.SnapshotRefused("MARQUE", "MARQUE", "MARQUE"),
+        errors.StoreUnavailable("MARQUE"),
+        errors.RecordUnreadable("MARQUE"),
+        errors.SettingsError("MARQUE"),
+        UnicodeDecodeError("utf-8", b"MARQUE", 0, 1, "MARQUE"),
+    ],
+)
+def test_what_is_not_the_callers_business_is_internal_and_says_nothing(error: Exception):
+    status, body = problem(error)
+    assert (status, code_of(error)) == (500, "internal")
+    assert b"MARQUE" not in body
+    assert "detail" not in json.loads(body)
+
+
+def test_a_pointer_is_prefixed_inside_a_batch():
+    error = errors.InvalidField("not a code", "/benefits/0")
+    assert problem_document(error)[1]["pointer"] == "/benefits/0"
+    assert problem_document(error, "/queries/17")[1]["pointer"] == "/queries/17/benefits/0"
+    assert problem_document(errors.InvalidField("no query"))[1]["pointer"] == ""
+    assert "pointer" not in problem_document(errors.MalformedJson("no JSON"))[1]
