@@ -82,8 +82,9 @@ def parse_until(text: str, now: dt.datetime) -> dt.datetime:
         if duration is not None:
             return now + dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         until = dt.datetime.fromisoformat(text)
+        utc = until.astimezone(dt.UTC)  # the last hours of the year 9999 are beyond it in UTC
     except (ValueError, OverflowError) as error:
         raise OperatorError("--until takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
     if until.tzinfo is None:
         raise OperatorError("--until needs the offset from UTC: end the time with Z, or +01:00")
-    return until
+    return utc
