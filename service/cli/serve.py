@@ -10,9 +10,11 @@ from typing import Literal
 from cyclopts import App
 
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
+from service.cli.ordering import open_ledger
 from service.errors import SettingsError
 from service.jose import is_private_jwk
 from service.keyfiles import load_jwks
+from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings
 
 app = App(name="serve", help="Serve one of the two HTTP servers in the foreground.")
@@ -24,6 +26,7 @@ def serve(server: Literal["rights", "admin"], /, *, home: HomeOption = DEFAULT_H
     place, settings = open_home(home)
     if not settings.instance.demo:
         refuse_private_keys(place, settings)
+    check_start(server, place, settings)
     bind = settings.rights if server == "rights" else settings.admin
     os.environ["RELAIS_HOME"] = str(place.root)
     arguments = [
@@ -47,6 +50,21 @@ def serve(server: Literal["rights", "admin"], /, *, home: HomeOption = DEFAULT_H
     if os.access(shared_memory, os.W_OK):
         arguments += ["--worker-tmp-dir", str(shared_memory)]
     os.execv(sys.executable, arguments)  # noqa: S606 - the server takes this process's place
+
+
+def check_start(server: Literal["rights", "admin"], home: Home, settings: Settings) -> None:
+    """Raise what would keep every worker from starting, once and before they do: gunicorn prints a stack for each.
+
+    Raises `SettingsError`, `KeyRejected`, and `StoreUnavailable` or `ChainBroken` where there are no orders to follow.
+    """
+    with open_ledger(home, settings, stale=True):
+        pass
+    if server == "admin":
+        load_order_key(home, settings)
+    else:
+        load_receipt_key(home, settings)
+        load_receipt_keys(home, settings)
+        load_officers(home, settings)
 
 
 def refuse_private_keys(home: Home, settings: Settings) -> None:
