@@ -26,14 +26,17 @@ from service.snapshot.pepper import load_peppers
 from service.snapshot.trustfile import load_trust
 from service.snapshot.verify import Conditions, Examination, Ordered
 
+SequenceArgument = Annotated[int, Parameter(help="A sequence that `relais snapshot list` shows.")]
 AcceptOption = Annotated[str | None, Parameter(help="Why the guard's findings are right this time; put on record.")]
 
 
 def load(
-    source: Path,
+    source: Annotated[Path, Parameter(help="The folder of a signed snapshot.")],
     /,
     *,
-    dry_run: Annotated[bool, Parameter(negative="", help="Only verify a copy and say what would happen.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only verify a copy and say what would happen.")
+    ] = False,
     accept: AcceptOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -62,7 +65,12 @@ def activate_folder(place: Home, settings: Settings, source: Path) -> int:
 
 
 def activate(
-    sequence: int, /, *, accept: AcceptOption = None, home: HomeOption = DEFAULT_HOME, json: JsonOption = False
+    sequence: SequenceArgument,
+    /,
+    *,
+    accept: AcceptOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Activate a snapshot the home already holds, after verifying it again."""
     place, settings = open_home(home)
@@ -74,7 +82,7 @@ def activate(
 
 
 def pin(
-    sequence: int,
+    sequence: SequenceArgument,
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],

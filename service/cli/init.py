@@ -10,23 +10,23 @@ from cyclopts import App, Parameter
 from service.cli.demo import DEFAULT_PEOPLE, create_demo
 from service.cli.home import create_home
 
-app = App(name="init", help="Make a home: settings, keys, stores; with --demo also people, a snapshot and clients.")
+app = App(name="init")
 
 
 @app.default
 def init(
-    directory: Path,
+    directory: Annotated[Path, Parameter(help="A new directory, or an empty one.")],
     /,
     *,
-    demo: Annotated[bool, Parameter(negative="", help="With synthetic people, keys, clients, a snapshot.")] = False,
-    people: Annotated[int, Parameter(help="How many synthetic people (demo).")] = DEFAULT_PEOPLE,
-    keys: Annotated[Path | None, Parameter(help="Where the key files go; in production outside the home.")] = None,
+    demo: Annotated[
+        bool, Parameter(negative="", show_default=False, help="With synthetic people, keys, clients, a snapshot.")
+    ] = False,
+    people: Annotated[int, Parameter(help="With --demo: how many synthetic people.")] = DEFAULT_PEOPLE,
+    keys: Annotated[
+        Path | None, Parameter(help="Folder of the key files, in production outside the home. Default: DIRECTORY/keys.")
+    ] = None,
 ) -> None:
-    """Make a home in DIRECTORY.
-
-    Without --demo it gets what a server holds (pepper, order and receipt keys). Root, signer and officer keys are made
-    on other machines with `relais keys new`; only their public halves come here.
-    """
+    """Make a home in `directory`."""
     if demo:
         create_demo(directory, people=people)
         print(f"demo home in {directory}")
