@@ -7,6 +7,7 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
+from service.cli.common import DEFAULT_HOME, HomeOption
 from service.cli.demo import DEFAULT_PEOPLE, create_demo
 from service.cli.home import create_home
 
@@ -15,7 +16,9 @@ app = App(name="init")
 
 @app.default
 def init(
-    directory: Annotated[Path, Parameter(help="A new directory, or an empty one.")],
+    directory: Annotated[
+        Path | None, Parameter(name="DIR", help="A new directory, or an empty one. Default: --home.")
+    ] = None,
     /,
     *,
     demo: Annotated[
@@ -23,16 +26,18 @@ def init(
     ] = False,
     people: Annotated[int, Parameter(help="With --demo: how many synthetic people.")] = DEFAULT_PEOPLE,
     keys: Annotated[
-        Path | None, Parameter(help="Folder of the key files, in production outside the home. Default: DIRECTORY/keys.")
+        Path | None, Parameter(help="Folder of the key files, in production outside the home. Default: DIR/keys.")
     ] = None,
+    home: HomeOption = DEFAULT_HOME,
 ) -> None:
     """Make a home in `directory`."""
+    root = directory or home
     if demo:
-        create_demo(directory, people=people)
-        print(f"demo home in {directory}")
+        create_demo(root, people=people)
+        print(f"demo home in {root}")
         return
-    home = create_home(directory, keys)
-    print(f"home in {home.root}. Next, on the machines of the people concerned:")
+    made = create_home(root, keys)
+    print(f"home in {made.root}. Next, on the machines of the people concerned:")
     print("  relais keys new --use officer --out officer.jwk      and bring officer.pub.jwk here")
     print("  relais keys new --use root|snapshot --out NAME.jwk   and bring NAME.pub.jwk here")
-    print("then relais trust new (docs/trust_format.md), relais client add, relais snapshot load.")
+    print("then relais trust new, relais snapshot load, relais client add (docs/operate.md).")

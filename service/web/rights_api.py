@@ -53,7 +53,7 @@ async def verify(request: web.Request) -> web.Response:
     body = decode(raw, _RECEIPT)
     refuse_repeated_keys(raw)
     verdict = verify_receipt(body.answer, body.receipt, context.receipt_keys)
-    return json_response({"valid": verdict.valid, "reason": verdict.reason, "head": verdict.head})
+    return json_response(msgspec.to_builtins(verdict))
 
 
 async def jwks(request: web.Request) -> web.Response:
