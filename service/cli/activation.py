@@ -94,7 +94,8 @@ def pin(
     now = SystemClock().now()
     judged_by = conditions(place, settings, current_state(place, settings), None)
     directory = _held(place, sequence)
-    digest = next(held.digest for held in _holdings(place, judged_by, None) if held.sequence == sequence)
+    holdings = Catalog(place.snapshots).list(judged_by, None)
+    digest = next(held.digest for held in holdings if held.sequence == sequence)
     if not digest:
         raise OperatorError(f"snapshot {sequence} is damaged: it cannot be pinned")
     with Meter() as meter:
@@ -124,7 +125,8 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     place, settings = open_home(home)
     state = current_state(place, settings)
     active = state.activation.sequence if state.activation else None
-    holdings = _holdings(place, conditions(place, settings, state, None), active)
+    judged_by = conditions(place, settings, state, None)
+    holdings = Catalog(place.snapshots).list(judged_by, active, quarantined(state))
     if json:
         print_json([_members(held) for held in holdings])
         return
@@ -207,15 +209,18 @@ def conditions(place: Home, settings: Settings, state: State, accept: str | None
     )
 
 
+def quarantined(state: State) -> range:
+    """The sequences a pin left behind: activated before, above the one that serves now, and never activated again."""
+    if state.activation is None or state.floor is None:
+        return range(0)
+    return range(state.activation.sequence + 1, state.floor.sequence + 1)
+
+
 def _held(place: Home, sequence: int) -> Path:
     directory = Catalog(place.snapshots).path(sequence)
     if not os.path.lexists(directory):
         raise OperatorError(f"snapshot {sequence} is not held here: relais snapshot list shows those that are")
     return directory
-
-
-def _holdings(place: Home, conditions: Conditions, active: int | None) -> tuple[Held, ...]:
-    return Catalog(place.snapshots).list(conditions, active)
 
 
 def _members(held: Held) -> dict[str, object]:

@@ -95,7 +95,9 @@ def sign(
         draft = sign_folder(directory, signer, meter.stage("check"))
     trust = _trust_if_any(home)
     names = trust.signers_of({signer.kid}, RoleName.SNAPSHOT) if trust else frozenset[str]()
-    if not names:
+    if trust is None:
+        _warn("whether this signature counts is not known here")
+    elif not names:
         _warn(f"key {signer.kid} is not a snapshot signer of this home's trust file: its signature will not count")
     signers = sorted(draft.signers(trust)) if trust else []
     threshold = trust.threshold(RoleName.SNAPSHOT) if trust else None
@@ -163,7 +165,9 @@ def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:
 
 
 def _trust_if_any(path: Path) -> Trust | None:
-    """The home's trust file; signing and showing are possible on a machine that has none."""
+    """The home's trust file; a signer's own machine has neither home nor trust file, and need not."""
+    if not Home(path).settings.exists():
+        return None
     try:
         home, settings = open_home(path)
         return load_trust(home.trust, SystemClock().now(), demo=settings.instance.demo)
