@@ -13,6 +13,7 @@ from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.errors import SettingsError
 from service.jose import is_private_jwk
 from service.keyfiles import load_jwks
+from service.keyring import load_officers, load_order_key, load_order_keys, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings
 
 app = App(name="serve")
@@ -25,6 +26,7 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
     place, settings = open_home(home)
     if not settings.instance.demo:
         refuse_private_keys(place, settings)
+    check_keys(server, place, settings)
     bind = settings.rights if server == "rights" else settings.admin
     os.environ["RELAIS_HOME"] = str(place.root)
     arguments = [
@@ -48,6 +50,17 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
     if os.access(shared_memory, os.W_OK):
         arguments += ["--worker-tmp-dir", str(shared_memory)]
     os.execv(sys.executable, arguments)  # noqa: S606 - the server takes this process's place
+
+
+def check_keys(server: str, home: Home, settings: Settings) -> None:
+    """Raise `SettingsError` or `KeyRejected` for a key the workers would end over, one traceback each."""
+    load_order_keys(home, settings)
+    if server == "admin":
+        load_order_key(home, settings)
+        return
+    load_receipt_key(home, settings)
+    load_receipt_keys(home, settings)
+    load_officers(home, settings)
 
 
 def refuse_private_keys(home: Home, settings: Settings) -> None:
