@@ -181,7 +181,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         os.sched_setaffinity(0, {0, 1})
-        relais(home, "init", str(home), "--demo", "--people", str(options.people))
+        relais(home, "init", "--demo", "--people", str(options.people))
         os.sched_setaffinity(0, {1})
         samples = measure(options.rounds, options.seconds, home)
     text = table(samples)

@@ -32,10 +32,11 @@ from service.snapshot.catalog import Catalog
 from service.snapshot.pepper import load_peppers
 from service.snapshot.trustfile import load_trust
 from service.web import admin_api, routes
+from service.web.answering import Answerer
 from service.web.context import CONTEXT, Context
-from service.web.middleware import edge
+from service.web.edge import routed
 from service.web.retries import Retries
-from service.web.rights_api import RETRIES
+from service.web.rights_api import ANSWERER, RETRIES
 from service.web.server import Runner
 
 Server = Literal["rights", "admin"]
@@ -75,13 +76,14 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         spread=lambda low, high: low + secrets.randbelow(high - low + 1),
         store_error=lambda: ledger.status.error,
     )
-    app = web.Application(middlewares=[edge], client_max_size=settings.limits.batch_bytes)
+    app = web.Application(client_max_size=settings.limits.batch_bytes)
     app[CONTEXT] = context
     if server == "rights":
-        app.add_routes(routes.RIGHTS)
+        app.add_routes(routed(routes.RIGHTS))
+        app[ANSWERER] = Answerer(context)
         app[RETRIES] = Retries(settings.limits.retry_seconds, settings.limits.retry_entries)
     else:
-        app.add_routes(routes.ADMIN)
+        app.add_routes(routed(routes.ADMIN))
         app[admin_api.LEDGER] = ledger
         app[admin_api.ORDER_KEY] = load_order_key(home, settings)
     app.cleanup_ctx.append(lambda _: _resources(server, home, context, ledger))

@@ -102,9 +102,13 @@ class NotFound(CallerError):
 
 
 class MethodNotAllowed(CallerError):
-    """The resource does not know the method."""
+    """The resource does not know the method; `allowed` lists those it does, for `Allow`."""
 
     code = "method_not_allowed"
+
+    def __init__(self, detail: str = "", *, allowed: str = "") -> None:
+        super().__init__(detail)
+        self.allowed = allowed
 
 
 class Conflict(CallerError):

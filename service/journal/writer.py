@@ -27,7 +27,33 @@ from service.journal.register import Register, RegisterFeed
 MAX_BATCH: Final = 512
 REOPEN_SECONDS: Final = 1.0
 
-_Waiting = tuple[Pending, "asyncio.Future[Receipt]"]
+_Waiting = tuple[Pending, "asyncio.Future[Receipt] | _Group"]
+
+
+class _Group:
+    """What `record_all` gathers: set as one future would be, once for each answer and in their order."""
+
+    __slots__ = ("_future", "_receipts", "_size")
+
+    def __init__(self, future: asyncio.Future[tuple[Receipt, ...]], size: int) -> None:
+        self._future = future
+        self._receipts: list[Receipt] = []
+        self._size = size
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        return self._future.done()
+
+    def set_result(self, receipt: Receipt) -> None:
+        """The next answer's receipt."""
+        self._receipts.append(receipt)
+        if len(self._receipts) == self._size:
+            self._future.set_result(tuple(self._receipts))
+
+    def set_exception(self, error: Exception) -> None:
+        """One of the answers could not be recorded, so none of them is given."""
+        if not self._future.done():
+            self._future.set_exception(error)
 
 
 class WriterStatus(msgspec.Struct, frozen=True):
@@ -108,6 +134,10 @@ class JournalWriter:
         The record may exist although the future failed or was cancelled, never the other way round.
         """
         future: asyncio.Future[Receipt] = self._loop.create_future()
+        self._record(pending, future)
+        return future
+
+    def _record(self, pending: Pending, future: asyncio.Future[Receipt] | _Group) -> None:
         if self._closing or (self._segment is None and not self._busy):
             future.set_exception(JournalUnwritable("the journal is not open"))
         elif len(pending.answer) + len(pending.query) > MAX_CONTENT_BYTES:
@@ -115,6 +145,13 @@ class JournalWriter:
         else:
             self._waiting.append((pending, future))
             self._schedule()
+
+    def record_all(self, pendings: Sequence[Pending]) -> asyncio.Future[tuple[Receipt, ...]]:
+        """Like `record`, for several answers: one future of their receipts in order, or of the first failure."""
+        future: asyncio.Future[tuple[Receipt, ...]] = self._loop.create_future()
+        group = _Group(future, len(pendings))
+        for pending in pendings:
+            self._record(pending, group)
         return future
 
     async def close(self) -> None:

@@ -1,12 +1,12 @@
-"""One query against what is known: where the record comes from, then the decision."""
+"""Where the record behind an answer comes from."""
 
 from __future__ import annotations
 
 import datetime as dt
 from typing import Protocol
 
-from service.rights.decide import Decision, decide
-from service.rights.model import Absence, Contract, Knowledge, Query, Stance
+from service.rights.decide import is_expired
+from service.rights.model import Absence, Contract, Knowledge
 
 
 class Records(Protocol):
@@ -17,15 +17,13 @@ class Records(Protocol):
         ...
 
 
-def look_up(
-    records: Records, knowledge: Knowledge, identity: str | None, query: Query, stance: Stance, now: dt.datetime
-) -> Decision:
-    """Decide a query from the snapshot. `identity` None is a fictitious NIR: it is never looked up.
+def find_record(
+    records: Records, knowledge: Knowledge, identity: str | None, now: dt.datetime
+) -> tuple[Contract, ...] | Absence:
+    """What the snapshot holds on an identity; None is a fictitious NIR, which is never looked up.
 
     Once the snapshot has expired nothing is looked up at all: its records no longer speak.
     """
-    if identity is None or now > knowledge.valid_until:
-        record: tuple[Contract, ...] | Absence = Absence.NOT_SEARCHABLE if identity is None else Absence.NO_RECORD
-    else:
-        record = records.find(identity)
-    return decide(record, query, knowledge, stance, now)
+    if identity is None:
+        return Absence.NOT_SEARCHABLE
+    return Absence.NO_RECORD if is_expired(knowledge, now) else records.find(identity)

@@ -1,92 +1,210 @@
-"""From a normalised query to the recorded answer in bytes: shared by every face that asks for rights."""
+"""From normalised queries to recorded answers in bytes: shared by every face that asks for rights.
+
+Answers that wait together are worked out together, one stage for all of them and then the next. One by one, each
+query runs through all of this code, which is larger than the processor's first cache; stage by stage the same work
+costs less than half.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
-import hmac
+import hashlib
 import os
+from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
+from msgspec import UNSET
 
 from service import jose
 from service.access.clients import Client
-from service.errors import JournalUnwritable, NoSnapshot
+from service.access.gate import resolve_finess
+from service.errors import AccessError, CallerError, JournalUnwritable, NoSnapshot
 from service.journal.entries import Pending, Receipt
 from service.rights import question
-from service.rights.decide import Decision
-from service.rights.lookup import look_up
-from service.rights.model import Query, Status
+from service.rights.decide import Decision, decide
+from service.rights.lookup import find_record
+from service.rights.model import Absence, Contract, Query, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.web.context import Context
+from service.web.decoding import decode_rights, normalise
 
-_UUID7_VERSION: Final = 0x7 << 76
-_UUID7_VARIANT: Final = 0x2 << 62
+_OPENING_BYTES: Final = 16
+_ID_BYTES: Final = 10
+_CHANCE_BYTES: Final = _OPENING_BYTES + _ID_BYTES
+_INNER_PAD: Final = bytes(byte ^ 0x36 for byte in range(256))
+_OUTER_PAD: Final = bytes(byte ^ 0x5C for byte in range(256))
+
+
+class _Case:
+    """One query on its way through the stages; each fills its own member in."""
+
+    query: Query
+    identity: str | None
+    asked: bytes
+    record: tuple[Contract, ...] | Absence
+    decision: Decision
+    members: dict[str, Any]
+    opening: bytes
+    answer: bytes
+
+    def __init__(self, client: Client, body: bytes, future: asyncio.Future[bytes]) -> None:
+        self.client = client
+        self.body = body
+        self.future = future
+
+
+class Answerer:
+    """Answers the queries of one worker, once a turn of its event loop."""
+
+    def __init__(self, context: Context) -> None:
+        self._context = context
+        self._waiting: list[_Case] = []
+
+    def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
+        """The whole response body, once it is recorded.
+
+        Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `NoSnapshot`, `JournalUnwritable`.
+        """
+        loop = asyncio.get_running_loop()
+        if not self._waiting:
+            loop.call_soon(self._take_turn)
+        case = _Case(client, body, loop.create_future())
+        self._waiting.append(case)
+        return case.future
+
+    def _take_turn(self) -> None:
+        cases, self._waiting = self._waiting, []
+        try:
+            self._work(cases)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            if len(cases) == 1 or isinstance(error, NoSnapshot | JournalUnwritable):
+                _fail(cases, error)
+                return
+            # What is wrong with one query must not cost the others their answers.
+            for case in cases:
+                self._waiting = [case]
+                self._take_turn()
+
+    def _work(self, cases: list[_Case]) -> None:
+        context = self._context
+        snapshot, knowledge, journal = context.snapshot, context.knowledge, context.journal
+        if journal is None:
+            raise JournalUnwritable
+        if snapshot is None or knowledge is None:
+            raise NoSnapshot
+        now = context.clock.now()
+        cases = self._understood(cases, now)
+        for case in cases:
+            case.identity = question.identity(case.query)
+            case.asked = question.normalised(case.query)
+        for case in cases:
+            case.record = find_record(snapshot, knowledge, case.identity, now)
+        for case in cases:
+            case.decision = decide(case.record, case.query, knowledge, context.stance(case.query.amc)[0], now)
+        for case in cases:
+            case.members = render(case.decision, knowledge)
+        self._complete(cases, now)
+        for case in cases:
+            case.answer = jose.canonical(case.members)
+        if not cases:
+            return
+        recorded = journal.record_all([_pending(case, knowledge.snapshot) for case in cases])
+        recorded.add_done_callback(lambda done: _deliver(cases, done))
+
+    def _understood(self, cases: Sequence[_Case], now: dt.datetime) -> list[_Case]:
+        """The cases whose body is a query this client may ask; the others are told why not."""
+        rules, today = self._context.settings.query, self._context.today(now)
+        understood = []
+        for case in cases:
+            try:
+                body = decode_rights(case.body)
+                finess = resolve_finess(case.client, None if body.finess is UNSET else body.finess)
+                case.query = normalise(body, finess, today, rules.past_days, rules.ahead_days)
+            except (CallerError, AccessError) as error:
+                _fail((case,), error)
+            else:
+                understood.append(case)
+        return understood
+
+    def _complete(self, cases: Sequence[_Case], now: dt.datetime) -> None:
+        """What an answer says of itself: its id, when, to whom, to which question, in which mode."""
+        chance = os.urandom(_CHANCE_BYTES * len(cases))
+        milliseconds = int(now.timestamp() * 1000)
+        at = f"{now.isoformat(timespec='milliseconds')[:-6]}Z"
+        for number, case in enumerate(cases):
+            start = number * _CHANCE_BYTES
+            case.opening = chance[start : start + _OPENING_BYTES]
+            query, members = case.query, case.members
+            members.update(self._context.stance(query.amc)[1])
+            members["id"] = uuid7(milliseconds, chance[start + _OPENING_BYTES : start + _CHANCE_BYTES])
+            members["at"] = at
+            members["for"] = {"client": case.client.id, "finess": query.finess}
+            members["asked"] = jose.b64u(commitment(case.opening, case.asked))
+            members["service_date"] = query.service_date.isoformat()
 
 
 def uuid7(milliseconds: int, chance: bytes) -> str:
     """A UUIDv7 (RFC 9562 §5.7) from Unix milliseconds and 10 random bytes."""
-    random = int.from_bytes(chance, "big")
-    value = (milliseconds << 80) | _UUID7_VERSION | ((random >> 62 & 0xFFF) << 64)
-    value |= _UUID7_VARIANT | (random & ((1 << 62) - 1))
-    text = f"{value:032x}"
-    return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    time, random = f"{milliseconds:012x}", chance.hex()
+    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{'89ab'[chance[9] & 3]}{random[3:6]}-{random[6:18]}"
 
 
-async def answer(context: Context, client: Client, query: Query, now: dt.datetime) -> bytes:
-    """The whole response body, once it is recorded. Raises `NoSnapshot`, `JournalUnwritable`."""
-    if context.journal is None:
-        raise JournalUnwritable
-    snapshot, knowledge = context.snapshot, context.knowledge
-    if snapshot is None or knowledge is None:
-        raise NoSnapshot
-    stance, mode_members = context.stance(query.amc)
-    identity = question.identity(query)
-    decision = look_up(snapshot, knowledge, identity, query, stance, now)
-    asked = question.normalised(query)
-    chance = os.urandom(26)
-    opening = chance[:16]
-    members: dict[str, Any] = render(decision, knowledge)
-    members.update(mode_members)
-    members["id"] = uuid7(int(now.timestamp() * 1000), chance[16:])
-    members["at"] = now.isoformat(timespec="milliseconds")[:-6] + "Z"
-    members["for"] = {"client": client.id, "finess": query.finess}
-    members["asked"] = jose.b64u(hmac.digest(opening, asked, "sha256"))
-    members["service_date"] = query.service_date.isoformat()
-    answer_bytes = jose.canonical(members)
-    receipt = await context.journal.record(
-        Pending(
-            answer=answer_bytes,
-            query=asked,
-            opening=opening,
-            identity=identity,
-            client=client.id,
-            finess=query.finess,
-            lease=None,
-            disclosed=disclosed(decision),
-            status=decision.status,
-            reasons=decision.reasons,
-            snapshot=knowledge.snapshot,
-        )
-    )
-    return _envelope(answer_bytes, decision.counter_text, receipt, opening)
+def commitment(opening: bytes, message: bytes) -> bytes:
+    """HMAC-SHA256 (RFC 2104) under a 16-byte key, by hand: OpenSSL takes five times as long to set a fresh key up."""
+    key = opening.ljust(64, b"\0")
+    inner = hashlib.sha256(key.translate(_INNER_PAD) + message).digest()
+    return hashlib.sha256(key.translate(_OUTER_PAD) + inner).digest()
 
 
 def disclosed(decision: Decision) -> str:
     """How much of a person an answer gave away: nothing, that a status is known, or a contract's card block."""
-    shown = decision.contracts
-    if any(one.status is not Status.CLOSED and Reason.AMC_EXCLUDED not in one.reasons for one in shown):
-        return "contract"
-    return "status" if shown or decision.status is not Status.UNKNOWN else "none"
+    for shown in decision.contracts:
+        if shown.status is not Status.CLOSED and Reason.AMC_EXCLUDED not in shown.reasons:
+            return "contract"
+    return "status" if decision.contracts or decision.status is not Status.UNKNOWN else "none"
 
 
-def _envelope(answer_bytes: bytes, counter_text: str, receipt: Receipt, opening: bytes) -> bytes:
+def _pending(case: _Case, sequence: int) -> Pending:
+    return Pending(
+        answer=case.answer,
+        query=case.asked,
+        opening=case.opening,
+        identity=case.identity,
+        client=case.client.id,
+        finess=case.query.finess,
+        lease=None,
+        disclosed=disclosed(case.decision),
+        status=case.decision.status,
+        reasons=case.decision.reasons,
+        snapshot=sequence,
+    )
+
+
+def _deliver(cases: Sequence[_Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
+    error = JournalUnwritable() if done.cancelled() else done.exception()
+    if error is not None:
+        _fail(cases, error)
+        return
+    for case, receipt in zip(cases, done.result(), strict=True):
+        if not case.future.done():  # the caller may have gone
+            case.future.set_result(_envelope(case, receipt))
+
+
+def _fail(cases: Sequence[_Case], error: BaseException) -> None:
+    for case in cases:
+        if not case.future.done():
+            case.future.set_exception(error)
+
+
+def _envelope(case: _Case, receipt: Receipt) -> bytes:
     return orjson.dumps(
         {
-            "answer": orjson.Fragment(answer_bytes),
-            "counter_text": counter_text,
+            "answer": orjson.Fragment(case.answer),
+            "counter_text": case.decision.counter_text,
             "receipt": {"head": receipt.head, "index": receipt.index, "path": receipt.path},
-            "opening": jose.b64u(opening),
+            "opening": jose.b64u(case.opening),
         }
     )

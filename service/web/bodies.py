@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Final
 
 from aiohttp import hdrs, web
 
 from service.errors import BodyTooLarge, MediaType, Overloaded, RequestTimeout
 from service.web.context import Context
+
+_JSON: Final = "application/json"
 
 
 async def read_json(request: web.Request, context: Context, limit_bytes: int) -> bytes:
@@ -15,7 +18,9 @@ async def read_json(request: web.Request, context: Context, limit_bytes: int) ->
 
     aiohttp ignores an unknown Content-Encoding and has no time limit for bodies, so both are ours.
     """
-    if request.content_type != "application/json" or hdrs.CONTENT_ENCODING in request.headers:
+    headers = request.headers
+    plain = headers.get(hdrs.CONTENT_TYPE) == _JSON or request.content_type == _JSON  # the property parses each time
+    if not plain or hdrs.CONTENT_ENCODING in headers:
         raise MediaType("send application/json without content encoding")
     if (request.content_length or 0) > limit_bytes:
         raise BodyTooLarge(f"at most {limit_bytes} bytes")

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
-from aiohttp import web
+from aiohttp import hdrs, web
+from multidict import CIMultiDict, istr
 
 from service.access.clients import Registry
 from service.access.gate import Gate
@@ -51,7 +52,7 @@ class Context:
     clock_suspect: bool = False
     refusal: str | None = None
     store_error: Callable[[], str | None] = _no_error
-    headers: dict[str, str] = field(default_factory=dict)
+    headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0
     _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
     _today: dt.date = dt.date.min
@@ -76,11 +77,13 @@ class Context:
         served = view.activation.sequence if view.activation else None
         if snapshot is not None:
             served = snapshot.sequence
-        self.headers = {
-            "Relais-Mode": view.mode_for(None).mode,
-            "Relais-Snapshot": "none" if served is None else str(served),
-            "Server": SERVER_NAME,
-        }
+        self.headers = CIMultiDict(
+            {
+                istr("Relais-Mode"): view.mode_for(None).mode,
+                istr("Relais-Snapshot"): "none" if served is None else str(served),
+                hdrs.SERVER: SERVER_NAME,
+            }
+        )
 
     def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
         """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Final
 
 import orjson
-from aiohttp import web
+from aiohttp import hdrs, web
 
-JSON: Final = {"Content-Type": "application/json"}
+JSON: Final[Mapping[str, str]] = {hdrs.CONTENT_TYPE: "application/json"}
 
 
 def json_response(value: object, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:

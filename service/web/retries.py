@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import OrderedDict
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable
 
 from aiocache import SimpleMemoryCache
 
@@ -25,7 +25,7 @@ class Retries:
         self._entries = entries
         self._keys: OrderedDict[str, None] = OrderedDict()
 
-    async def once(self, key: str, body: bytes, answer: Callable[[], Awaitable[bytes]]) -> bytes:
+    async def once(self, key: str, body: bytes, answer: Callable[[], asyncio.Future[bytes]]) -> bytes:
         """The answer to the first request under `key`, also while it is still being made.
 
         Raises `Conflict` where another body came under the same key, and whatever `answer` raises.
@@ -36,13 +36,13 @@ class Retries:
             if known[0] != digest:
                 raise Conflict("another body was sent under this X-Request-Id")
             return await asyncio.shield(known[1])
-        # A task of its own: if the first caller hangs up, the retry still finds the answer being made.
-        task = asyncio.ensure_future(answer())
+        task = answer()
         await self._cache.set(key, (digest, task), ttl=self._seconds)
         self._keys[key] = None
         self._keys.move_to_end(key)
         while len(self._keys) > self._entries:
             await self._cache.delete(self._keys.popitem(last=False)[0])
+        # Shielded: if the first caller hangs up, the retry still finds the answer being made.
         return await asyncio.shield(task)
 
 

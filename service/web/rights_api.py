@@ -5,21 +5,22 @@ from __future__ import annotations
 from typing import Final
 
 import msgspec
-from aiohttp import web
+from aiohttp import hdrs, web
 from msgspec import UNSET
 
-from service.access.clients import ClientClass
+from service.access.clients import Client, ClientClass
 from service.access.gate import require_class, resolve_finess
 from service.errors import ServiceSuspended
 from service.journal.receipt import verify_receipt
-from service.web.answering import answer
+from service.web.answering import Answerer
 from service.web.bodies import read_json
 from service.web.context import CONTEXT
-from service.web.decoding import ReceiptBody, decode, decode_rights, normalise, refuse_repeated_keys
-from service.web.middleware import callers_request_id
+from service.web.decoding import ReceiptBody, decode, decode_rights, refuse_repeated_keys
+from service.web.edge import callers_request_id
 from service.web.responses import JSON, json_response
 from service.web.retries import Retries
 
+ANSWERER: Final[web.AppKey[Answerer]] = web.AppKey("answerer", Answerer)
 RETRIES: Final[web.AppKey[Retries]] = web.AppKey("retries", Retries)
 _RECEIPT: Final = msgspec.json.Decoder(ReceiptBody)
 
@@ -27,23 +28,26 @@ _RECEIPT: Final = msgspec.json.Decoder(ReceiptBody)
 async def ask(request: web.Request) -> web.Response:
     """One query, one recorded answer."""
     context = request.app[CONTEXT]
-    now = context.clock.now()
-    client = context.gate.authenticate(request.headers.get("Authorization"), now)
+    client = context.gate.authenticate(request.headers.get(hdrs.AUTHORIZATION), context.clock.now())
     require_class(client, ClientClass.PHARMACY, ClientClass.HUB)
     if context.suspended:
         raise ServiceSuspended
     raw = await read_json(request, context, context.settings.limits.body_bytes)
-    body = decode_rights(raw)
-    finess = resolve_finess(client, None if body.finess is UNSET else body.finess)
-    rules = context.settings.query
-    query = normalise(body, finess, context.today(now), rules.past_days, rules.ahead_days)
-    request_id = callers_request_id(request)
+    request_id, answerer = callers_request_id(request), request.app[ANSWERER]
     if request_id is None:
-        answered = await answer(context, client, query, now)
+        answered = await answerer.answer(client, raw)
     else:
-        key = f"{client.id}|{finess}|{request_id.lower()}"
-        answered = await request.app[RETRIES].once(key, raw, lambda: answer(context, client, query, now))
+        key = f"{client.id}|{_finess(client, raw)}|{request_id.lower()}"
+        answered = await request.app[RETRIES].once(key, raw, lambda: answerer.answer(client, raw))
     return web.Response(body=answered, headers=JSON)
+
+
+def _finess(client: Client, raw: bytes) -> str:
+    """Whom a request is for: a hub says so in the body, a pharmacy asks for itself."""
+    if client.client_class is ClientClass.PHARMACY:
+        return client.finess[0]
+    named = decode_rights(raw).finess
+    return resolve_finess(client, None if named is UNSET else named)
 
 
 async def verify(request: web.Request) -> web.Response:

@@ -46,6 +46,14 @@ class Protocol(RequestHandler):
         response.force_close()
         return response
 
+    async def finish_response(
+        self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
+    ) -> tuple[web.StreamResponse, bool]:
+        """Send a response; aiohttp's own refusals (such as 417) leave as problems, without aiohttp's text."""
+        if isinstance(resp, web.HTTPException):
+            resp = self.handle_error(request, resp.status)
+        return await super().finish_response(request, resp, start_time)
+
 
 class Server(web.Server):
     """Makes a `Protocol` for each connection."""
