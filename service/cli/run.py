@@ -29,16 +29,12 @@ OVERRIDES = {
     "WORKERS": ("RELAIS_RIGHTS_WORKERS", "RELAIS_ADMIN_WORKERS"),
 }
 
-app = App(name="run", help="Serve rights and admin together; make a demo home on the first start.")
+app = App(name="run")
 
 
 @app.default
 def run(*, home: HomeOption = DEFAULT_HOME) -> int:
-    """Serve rights on PORT (8080) and admin on ADMIN_PORT (8081) until Ctrl-C.
-
-    The environment may set PORT, ADMIN_PORT and WORKERS at every start, and PEOPLE (100000) at the first, which
-    makes a demo home of synthetic people.
-    """
+    """Serve both until a signal asks to stop, or until one of them ends."""
     for name, targets in OVERRIDES.items():
         if os.environ.get(name):
             os.environ.update(dict.fromkeys(targets, os.environ[name]))

@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from cyclopts import App
+from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
@@ -17,11 +17,12 @@ from service.keyfiles import load_jwks
 from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings
 
-app = App(name="serve", help="Serve one of the two HTTP servers in the foreground.")
+app = App(name="serve")
+ServerArgument = Annotated[Literal["rights", "admin"], Parameter(help="Which of the two.")]
 
 
 @app.default
-def serve(server: Literal["rights", "admin"], /, *, home: HomeOption = DEFAULT_HOME) -> None:
+def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None:
     """Serve `rights` (for pharmacy software) or `admin` (for operators) under gunicorn, until SIGTERM or SIGINT."""
     place, settings = open_home(home)
     if not settings.instance.demo:
