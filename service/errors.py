@@ -228,7 +228,7 @@ class TrustRefused(TrustError):
 
 
 class SnapshotRefused(TrustError):
-    """A verification step failed. `step` is its number and name in docs/snapshot_format.md."""
+    """A verification step failed. `step` is its number and name in docs/trust_format.md."""
 
     code = "snapshot_refused"
 

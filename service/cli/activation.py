@@ -26,14 +26,17 @@ from service.snapshot.pepper import load_peppers
 from service.snapshot.trustfile import load_trust
 from service.snapshot.verify import Conditions, Examination, Ordered
 
+SequenceArgument = Annotated[int, Parameter(help="A sequence that `relais snapshot list` shows.")]
 AcceptOption = Annotated[str | None, Parameter(help="Why the guard's findings are right this time; put on record.")]
 
 
 def load(
-    source: Path,
+    source: Annotated[Path, Parameter(help="The folder of a signed snapshot.")],
     /,
     *,
-    dry_run: Annotated[bool, Parameter(negative="", help="Only verify a copy and say what would happen.")] = False,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only verify a copy and say what would happen.")
+    ] = False,
     accept: AcceptOption = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -62,7 +65,12 @@ def activate_folder(place: Home, settings: Settings, source: Path) -> int:
 
 
 def activate(
-    sequence: int, /, *, accept: AcceptOption = None, home: HomeOption = DEFAULT_HOME, json: JsonOption = False
+    sequence: SequenceArgument,
+    /,
+    *,
+    accept: AcceptOption = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Activate a snapshot the home already holds, after verifying it again."""
     place, settings = open_home(home)
@@ -74,7 +82,7 @@ def activate(
 
 
 def pin(
-    sequence: int,
+    sequence: SequenceArgument,
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
@@ -86,7 +94,8 @@ def pin(
     now = SystemClock().now()
     judged_by = conditions(place, settings, current_state(place, settings), None)
     directory = _held(place, sequence)
-    digest = next(held.digest for held in _holdings(place, judged_by, None) if held.sequence == sequence)
+    holdings = Catalog(place.snapshots).list(judged_by, None)
+    digest = next(held.digest for held in holdings if held.sequence == sequence)
     if not digest:
         raise OperatorError(f"snapshot {sequence} is damaged: it cannot be pinned")
     with Meter() as meter:
@@ -116,7 +125,8 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     place, settings = open_home(home)
     state = current_state(place, settings)
     active = state.activation.sequence if state.activation else None
-    holdings = _holdings(place, conditions(place, settings, state, None), active)
+    judged_by = conditions(place, settings, state, None)
+    holdings = Catalog(place.snapshots).list(judged_by, active, quarantined(state))
     if json:
         print_json([_members(held) for held in holdings])
         return
@@ -199,15 +209,18 @@ def conditions(place: Home, settings: Settings, state: State, accept: str | None
     )
 
 
+def quarantined(state: State) -> range:
+    """The sequences a pin left behind: activated before, above the one that serves now, and never activated again."""
+    if state.activation is None or state.floor is None:
+        return range(0)
+    return range(state.activation.sequence + 1, state.floor.sequence + 1)
+
+
 def _held(place: Home, sequence: int) -> Path:
     directory = Catalog(place.snapshots).path(sequence)
     if not os.path.lexists(directory):
         raise OperatorError(f"snapshot {sequence} is not held here: relais snapshot list shows those that are")
     return directory
-
-
-def _holdings(place: Home, conditions: Conditions, active: int | None) -> tuple[Held, ...]:
-    return Catalog(place.snapshots).list(conditions, active)
 
 
 def _members(held: Held) -> dict[str, object]:

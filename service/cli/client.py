@@ -21,7 +21,7 @@ from service.identifiers import finess_has_valid_key
 from service.keyfiles import load_jwks
 from service.keyring import load_order_key
 
-app = App(name="client", help="Register, list, suspend and resume clients.")
+app = App(name="client")
 
 ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 _SHOWN_FINESS = 3
@@ -34,12 +34,20 @@ def add(  # noqa: PLR0913 - one parameter an option
     *,
     client_class: Annotated[ClientClass, Parameter(name="--class", help="What the client is.")],
     key: Annotated[Path, Parameter(help="A JWK or a JWK set; of a private key only the public part is kept.")],
-    finess: Annotated[tuple[str, ...], Parameter(negative="", help="A pharmacy's own; for a hub, one each.")] = (),
-    daily: Annotated[int | None, Parameter(help="Lookups a day (for a hub: for each FINESS).")] = None,
-    burst: Annotated[int | None, Parameter(help="Lookups at once.")] = None,
-    unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day.")] = None,
-    watch: Annotated[Watch, Parameter(help="Whether the sentinel acts or only reports.")] = Watch.ENFORCE,
-    replace: Annotated[bool, Parameter(negative="", help="Register a known id anew, keys included.")] = False,
+    finess: Annotated[
+        tuple[str, ...], Parameter(negative="", show_default=False, help="A pharmacy's own; for a hub, repeated.")
+    ] = (),
+    daily: Annotated[
+        int | None, Parameter(help="Lookups a day (hub: for each FINESS). Kept, not enforced yet.")
+    ] = None,
+    burst: Annotated[int | None, Parameter(help="Lookups at once. Kept, not enforced yet.")] = None,
+    unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day. Kept, not enforced yet.")] = None,
+    watch: Annotated[
+        Watch, Parameter(help="Whether the sentinel (not built yet) acts or only reports.")
+    ] = Watch.ENFORCE,
+    replace: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Register a known id anew, keys included.")
+    ] = False,
     reason: ReasonOption = "registered from the command line",
     home: HomeOption = DEFAULT_HOME,
 ) -> int:
@@ -96,7 +104,11 @@ def list_clients(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -
 
 @app.command(name="suspend")
 def suspend(
-    client_id: Annotated[str, Parameter(name="ID")], /, *, reason: ReasonOption, home: HomeOption = DEFAULT_HOME
+    client_id: Annotated[str, Parameter(name="ID", help="A registered client.")],
+    /,
+    *,
+    reason: ReasonOption,
+    home: HomeOption = DEFAULT_HOME,
 ) -> int:
     """Stop answering a client, and return when every worker follows (status 3 if one does not)."""
     return _set_suspended(home, client_id, reason, suspended=True)
@@ -104,7 +116,11 @@ def suspend(
 
 @app.command(name="resume")
 def resume(
-    client_id: Annotated[str, Parameter(name="ID")], /, *, reason: ReasonOption, home: HomeOption = DEFAULT_HOME
+    client_id: Annotated[str, Parameter(name="ID", help="A registered client.")],
+    /,
+    *,
+    reason: ReasonOption,
+    home: HomeOption = DEFAULT_HOME,
 ) -> int:
     """Answer a suspended client again, and return when every worker follows (status 3 if one does not)."""
     return _set_suspended(home, client_id, reason, suspended=False)

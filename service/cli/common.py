@@ -1,31 +1,25 @@
-"""What every command shares: the home, output for people and machines, exit statuses."""
+"""What every command shares: the home, output for people and machines."""
 
 from __future__ import annotations
 
 import getpass
 import os
-from enum import IntEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import orjson
 from cyclopts import Parameter
 
+from service.cli.exits import Exit
 from service.settings import Home, Settings, load_settings
 
+__all__ = ["DEFAULT_HOME", "Exit", "HomeOption", "JsonOption", "actor", "open_home", "print_json"]
+
 HomeOption = Annotated[Path, Parameter(name="--home", env_var="RELAIS_HOME", help="The installation's directory.")]
-JsonOption = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document for machines.")]
+JsonOption = Annotated[
+    bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document for machines.")
+]
 DEFAULT_HOME = Path(".relais")
-
-
-class Exit(IntEnum):
-    """Exit statuses of every command."""
-
-    DONE = 0
-    REFUSED = 1
-    USAGE = 2
-    UNAVAILABLE = 3
-    PROPOSED = 4
 
 
 def open_home(path: Path) -> tuple[Home, Settings]:

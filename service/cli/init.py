@@ -11,24 +11,26 @@ from service.cli.common import DEFAULT_HOME, HomeOption
 from service.cli.demo import DEFAULT_PEOPLE, create_demo
 from service.cli.home import create_home
 
-app = App(name="init", help="Make a home: settings, keys, stores; with --demo also people, a snapshot and clients.")
+app = App(name="init")
 
 
 @app.default
 def init(
-    directory: Annotated[Path | None, Parameter(name="DIR", help="Default: --home.")] = None,
+    directory: Annotated[
+        Path | None, Parameter(name="DIR", help="A new directory, or an empty one. Default: --home.")
+    ] = None,
     /,
     *,
-    demo: Annotated[bool, Parameter(negative="", help="With synthetic people, keys, clients, a snapshot.")] = False,
-    people: Annotated[int, Parameter(help="How many synthetic people (demo).")] = DEFAULT_PEOPLE,
-    keys: Annotated[Path | None, Parameter(help="Where the key files go; in production outside the home.")] = None,
+    demo: Annotated[
+        bool, Parameter(negative="", show_default=False, help="With synthetic people, keys, clients, a snapshot.")
+    ] = False,
+    people: Annotated[int, Parameter(help="With --demo: how many synthetic people.")] = DEFAULT_PEOPLE,
+    keys: Annotated[
+        Path | None, Parameter(help="Folder of the key files, in production outside the home. Default: DIR/keys.")
+    ] = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Make a home in DIR.
-
-    Without --demo it gets what a server holds (pepper, order and receipt keys). Root, signer and officer keys are made
-    on other machines with `relais keys new`; only their public halves come here.
-    """
+    """Make a home in `directory`."""
     root = directory or home
     if demo:
         create_demo(root, people=people)
@@ -38,4 +40,4 @@ def init(
     print(f"home in {made.root}. Next, on the machines of the people concerned:")
     print("  relais keys new --use officer --out officer.jwk      and bring officer.pub.jwk here")
     print("  relais keys new --use root|snapshot --out NAME.jwk   and bring NAME.pub.jwk here")
-    print("then relais trust new (docs/trust_format.md), relais client add, relais snapshot load.")
+    print("then relais trust new, relais snapshot load, relais client add (docs/operate.md).")

@@ -14,7 +14,7 @@ from service.journal.verify import JournalReport, verify_journal
 from service.keyring import load_receipt_keys
 from service.settings import Home, Settings
 
-app = App(name="journal", help="Check the signed journal of answers.")
+app = App(name="journal")
 
 
 @app.command(name="verify")

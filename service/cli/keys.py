@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 from service.cli.common import JsonOption, print_json
 from service.keyfiles import KeyUse, write_new_key
 
-app = App(name="keys", help="Make the keys of signers, clients, officers and the pepper.")
+app = App(name="keys")
 
 
 @app.command(name="new")

@@ -15,7 +15,7 @@ from service.control.ledger import Intent
 from service.control.modes import check_mode, differing_scopes
 from service.control.state import ModeState, State
 
-app = App(name="mode", help="Show or set how queries are answered: live, degraded or suspended.")
+app = App(name="mode")
 
 
 @app.command(name="show")
@@ -37,14 +37,15 @@ def show(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 
 @app.command(name="set")
 def set_mode(
-    mode: ModeName,
+    mode: Annotated[ModeName, Parameter(help="live needs an upstream, which cannot be configured yet.")],
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
     scope: Annotated[str, Parameter(help="An AMC number, or * for all.")] = EVERYWHERE,
     until: Annotated[str | None, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")] = None,
     clear: Annotated[
-        bool, Parameter(name="--all", negative="", help="With scope *: also clear the AMCs that differ.")
+        bool,
+        Parameter(name="--all", negative="", show_default=False, help="With scope *: also clear the AMCs that differ."),
     ] = False,
     home: HomeOption = DEFAULT_HOME,
 ) -> int:

@@ -9,7 +9,7 @@ from service.cli.ordering import open_ledger
 from service.control.format import Order, instant_text, order_payload
 from service.jose import parse_json_object
 
-app = App(name="orders", help="Orders: the signed chain of every decision.")
+app = App(name="orders")
 
 
 @app.command(name="list")

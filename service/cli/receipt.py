@@ -19,7 +19,7 @@ from service.journal.receipt import ReceiptFault, Verdict, verify_receipt
 from service.keyring import load_receipt_keys
 from service.settings import Home
 
-app = App(name="receipt", help="Check and explain answers by their receipts.")
+app = App(name="receipt")
 
 FileArgument = Annotated[
     str,

@@ -25,7 +25,8 @@ from service.snapshot.trust import RoleName, Trust
 from service.snapshot.trustfile import load_trust
 from service.snapshot.verify import Examination
 
-app = App(name="snapshot", help="Build, sign, verify and load snapshots.")
+app = App(name="snapshot")
+DirectoryArgument = Annotated[Path, Parameter(help="The folder of a built snapshot.")]
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
 app.command(activation.pin, name="pin")
@@ -38,13 +39,17 @@ def build(  # noqa: PLR0913 - a command's options are its parameters
     *,
     source: Annotated[list[Path], Parameter(consume_multiple=True, negative="", help="Row files, NDJSON or CSV.")],
     policy: Annotated[Path, Parameter(help="The AMCs, their extracts and what they allow (TOML).")],
-    sequence: Annotated[int, Parameter(help="Above every sequence published before.")],
-    out: Annotated[Path, Parameter(help="The folder to make.")],
-    base: Annotated[Path | None, Parameter(help="Build a delta over this base.")] = None,
-    valid_for: Annotated[int, Parameter(help="Days, at most 45.")] = DEFAULT_VALID_DAYS,
-    no_member_entries: Annotated[bool, Parameter(negative="", help="Leave out look-up by member number.")] = False,
+    sequence: Annotated[int, Parameter(help="Its number, above every one published before.")],
+    out: Annotated[Path, Parameter(help="The folder to make; it must not exist.")],
+    base: Annotated[Path | None, Parameter(help="The base of a delta; this version builds bases only.")] = None,
+    valid_for: Annotated[int, Parameter(help="Days it may be served, at most 45.")] = DEFAULT_VALID_DAYS,
+    no_member_entries: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Leave out look-up by member number.")
+    ] = False,
     canaries: Annotated[Path | None, Parameter(help="Rows of people whom nobody has reason to ask for.")] = None,
-    max_reject_share: Annotated[float, Parameter(help="Share of bad rows that aborts.")] = DEFAULT_REJECT_SHARE,
+    max_reject_share: Annotated[
+        float, Parameter(help="Share of bad rows above which the build aborts.")
+    ] = DEFAULT_REJECT_SHARE,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> None:
@@ -77,7 +82,8 @@ def build(  # noqa: PLR0913 - a command's options are its parameters
 
 @app.command(name="sign")
 def sign(
-    directory: Path,
+    directory: DirectoryArgument,
+    /,
     *,
     key: Annotated[Path, Parameter(help="The private JWK of one signer.")],
     home: HomeOption = DEFAULT_HOME,
@@ -89,7 +95,9 @@ def sign(
         draft = sign_folder(directory, signer, meter.stage("check"))
     trust = _trust_if_any(home)
     names = trust.signers_of({signer.kid}, RoleName.SNAPSHOT) if trust else frozenset[str]()
-    if not names:
+    if trust is None:
+        _warn("whether this signature counts is not known here")
+    elif not names:
         _warn(f"key {signer.kid} is not a snapshot signer of this home's trust file: its signature will not count")
     signers = sorted(draft.signers(trust)) if trust else []
     threshold = trust.threshold(RoleName.SNAPSHOT) if trust else None
@@ -103,7 +111,8 @@ def sign(
 
 @app.command(name="verify")
 def verify(
-    directory: Path,
+    directory: DirectoryArgument,
+    /,
     *,
     accept: Annotated[str | None, Parameter(help="Why the guard's findings are right this time.")] = None,
     home: HomeOption = DEFAULT_HOME,
@@ -138,7 +147,7 @@ def verify(
 
 
 @app.command(name="inspect")
-def inspect(directory: Path, *, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
+def inspect(directory: DirectoryArgument, /, *, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """Show what a manifest says and who signed it. Shows; does not verify."""
     draft = read_draft(directory)
     trust = _trust_if_any(home)
@@ -156,7 +165,9 @@ def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:
 
 
 def _trust_if_any(path: Path) -> Trust | None:
-    """The home's trust file; signing and showing are possible on a machine that has none."""
+    """The home's trust file; a signer's own machine has neither home nor trust file, and need not."""
+    if not Home(path).settings.exists():
+        return None
     try:
         home, settings = open_home(path)
         return load_trust(home.trust, SystemClock().now(), demo=settings.instance.demo)

@@ -17,14 +17,14 @@ from service.control.format import instant_text
 from service.control.ledger import LedgerStatus
 from service.control.state import View
 
-app = App(name="status", help="Show what is served, and whether every worker follows.")
+app = App(name="status")
 
 
 @app.default
 def status(
     *,
     fleet: Annotated[
-        bool, Parameter(negative="", help="Name every worker, not only those that do not follow.")
+        bool, Parameter(negative="", show_default=False, help="Name every worker, not only those that do not follow.")
     ] = False,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,

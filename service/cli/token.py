@@ -19,7 +19,7 @@ from service.jose import PrivateKey
 from service.keyfiles import load_private
 from service.settings import Home, Settings
 
-app = App(name="token", help="Tokens of clients.")
+app = App(name="token")
 
 
 @app.command(name="mint")

@@ -18,18 +18,23 @@ from service.settings import Home, load_settings
 from service.snapshot.trust import RoleName, Trust, verify_trust
 from service.snapshot.trustfile import new_trust, read_trust, role_of
 
-app = App(name="trust", help="Say who may sign snapshots (the trust file).")
-PeopleOption = Annotated[list[str], Parameter(consume_multiple=True, negative="", help="NAME=FILE of a key, repeated.")]
+app = App(name="trust")
+PeopleOption = Annotated[
+    list[str], Parameter(consume_multiple=True, negative="", help="A person and their public key, NAME=FILE; repeated.")
+]
 
 
 @app.command(name="new")
 def new(
     *,
     root: PeopleOption,
-    root_threshold: int,
+    root_threshold: Annotated[int, Parameter(help="How many of them must sign the next trust file.")],
     snapshot: PeopleOption,
-    snapshot_threshold: int,
-    sign: Annotated[list[Path], Parameter(consume_multiple=True, negative="", help="Private keys of root signers.")],
+    snapshot_threshold: Annotated[int, Parameter(help="How many of them must sign a snapshot.")],
+    sign: Annotated[
+        list[Path],
+        Parameter(consume_multiple=True, negative="", help="Private keys of root people, as many as their threshold."),
+    ],
     expires: Annotated[int, Parameter(help="Days until the file must be renewed.")] = 365,
     out: Annotated[Path | None, Parameter(help="Default: trust.json of the home.")] = None,
     home: HomeOption = DEFAULT_HOME,

@@ -18,6 +18,7 @@ async def read_json(request: web.Request, context: Context, limit_bytes: int) ->
     """The body of a JSON request.
 
     Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `MalformedRequest` (it broke off), `Overloaded`.
+
     aiohttp ignores an unknown Content-Encoding and has no time limit for bodies, so both are ours.
     """
     headers = request.headers

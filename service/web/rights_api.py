@@ -57,8 +57,7 @@ async def verify(request: web.Request) -> web.Response:
     body = decode(raw, _RECEIPT)
     refuse_repeated_keys(raw)
     verdict = verify_receipt(body.answer, body.receipt, context.receipt_keys)
-    head = None if verdict.head is None else msgspec.structs.asdict(verdict.head)
-    return json_response({"valid": verdict.valid, "reason": verdict.reason, "head": head})
+    return json_response(msgspec.to_builtins(verdict))
 
 
 async def jwks(request: web.Request) -> web.Response:

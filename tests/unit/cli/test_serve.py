@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from service.cli.home import create_home
+from service.cli.main import _run
+from service.keyfiles import KeyUse, write_new_key
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The words of the process that would take over."""
+    words: list[str] = []
+    monkeypatch.setattr(os, "execv", lambda _path, arguments: words.extend(arguments))
+    return words
+
+
+@pytest.fixture
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A home whose keys lie outside."""
+    root = create_home(tmp_path / "home", tmp_path / "keys").root
+    write_new_key(KeyUse.OFFICER, tmp_path / "officer.jwk")
+    (tmp_path / "officer.pub.jwk").rename(tmp_path / "keys" / "officer.pub.jwk")
+    monkeypatch.setenv("RELAIS_HOME", str(root))
+    return root
+
+
+@pytest.mark.parametrize("server", ["rights", "admin"])
+@pytest.mark.usefixtures("home")
+def test_gunicorn_takes_over_with_our_application(server: str, started: list[str]):
+    assert _run(["serve", server]) == 0
+    assert f"service.app:{server}" in started
+
+
+@pytest.mark.parametrize(
+    ("server", "name"), [("rights", "officer.pub"), ("rights", "receipt"), ("rights", "order.pub"), ("admin", "order")]
+)
+def test_a_missing_key_is_one_line_before_any_worker_starts(
+    server: str, name: str, home: Path, started: list[str], capsys: pytest.CaptureFixture[str]
+):
+    (home.parent / "keys" / f"{name}.jwk").unlink()
+    assert _run(["serve", server]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert f"{name}.jwk cannot be read" in error
+    assert not started
+
+
+def test_the_admin_server_needs_neither_receipt_nor_officer_key(home: Path, started: list[str]):
+    for name in ("receipt", "officer.pub"):
+        (home.parent / "keys" / f"{name}.jwk").unlink()
+    assert _run(["serve", "admin"]) == 0
+    assert started
+
+
+def test_a_private_key_in_the_home_stops_the_start(home: Path, started: list[str], capsys: pytest.CaptureFixture[str]):
+    write_new_key(KeyUse.SNAPSHOT, home / "signer.jwk")
+    assert _run(["serve", "rights"]) == 1
+    assert "signer.jwk is a private key: it must not lie in a home that serves" in capsys.readouterr().err
+    assert not started
