@@ -123,3 +123,20 @@ def test_a_pointer_is_prefixed_inside_a_batch():
     assert problem_document(error, "/queries/17")[1]["pointer"] == "/queries/17/benefits/0"
     assert problem_document(errors.InvalidField("no query"))[1]["pointer"] == ""
     assert "pointer" not in problem_document(errors.MalformedJson("no JSON"))[1]
+
+
+def documented() -> dict[str, list[str]]:
+    """The rows of the page's catalogue: status, action, title, counter text, advice, by code."""
+    rows = [line.strip("|").split("|") for line in DOCUMENT.read_text("utf-8").splitlines() if line.startswith("| `")]
+    return {cells[0].strip(" `"): [cell.strip(" `") for cell in cells[1:]] for cells in rows if len(cells) == 6}
+
+
+def test_the_page_of_errors_lists_the_catalogue_and_nothing_else():
+    assert set(documented()) == set(CATALOGUE)
+
+
+@every_problem
+def test_the_page_of_errors_says_what_the_service_says(code: str, entry: Problem):
+    status, action, title, counter_text, advice = documented()[code]
+    assert (status, action, title, counter_text) == (str(entry.status), entry.action, entry.title, entry.counter_text)
+    assert advice
