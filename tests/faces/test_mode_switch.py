@@ -228,7 +228,7 @@ def test_an_end_is_kept_and_shown(served: Installation):
 
 
 def test_a_suspension_ends_by_itself_in_degraded(served: Installation):
-    until = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=3)).isoformat()
+    until = (dt.datetime.now(dt.UTC) + dt.timedelta(seconds=5)).isoformat()
     assert put(served, ALL, wish("suspended", until=until)).status == 200
     follows(served, "suspended")
     follows(served, "degraded")
