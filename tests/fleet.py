@@ -72,8 +72,8 @@ class Installation:
 
     # Processes
 
-    def start(self, server: ServerName = "rights", workers: int = 2) -> None:
-        """Start a server as its own process group and wait until it is ready."""
+    def start(self, server: ServerName = "rights", workers: int = 2, *, ready: bool = True) -> None:
+        """Start a server as its own process group and wait until it is ready (or else until it is alive)."""
         log = self.log(server).open("ab")
         with log:
             self._servers[server] = subprocess.Popen(
@@ -85,12 +85,12 @@ class Installation:
                 stderr=log,
                 start_new_session=True,
             )
-        self.wait_ready(server)
+        self.wait_ready(server, "/readyz" if ready else "/livez")
 
-    def wait_ready(self, server: ServerName = "rights") -> None:
-        """Wait until a server says it is ready; fail with its log if it ends."""
+    def wait_ready(self, server: ServerName = "rights", probe: str = "/readyz") -> None:
+        """Wait until a server's probe is well; fail with its log if it ends."""
         wait_until(
-            lambda: self._is_ready(server), START_SECONDS, lambda: f"{server} not ready: {self.read_log(server)}"
+            lambda: self._is_well(server, probe), START_SECONDS, lambda: f"{server} not ready: {self.read_log(server)}"
         )
 
     def stop(self, server: ServerName) -> int:
@@ -243,11 +243,11 @@ class Installation:
         ports = {f"RELAIS_{server.upper()}_PORT": str(port) for server, port in self.ports.items()}
         return {**ours, **ports, **self.environment, **(more or {})}
 
-    def _is_ready(self, server: ServerName) -> bool:
+    def _is_well(self, server: ServerName, probe: str) -> bool:
         process = self._servers[server]
         assert process.poll() is None, f"{server} ended with {process.returncode}: {self.read_log(server)}"
         try:
-            return self.request("GET", "/readyz", server=server).status == 200
+            return self.request("GET", probe, server=server).status == 200
         except (OSError, HTTPException):
             return False
 
