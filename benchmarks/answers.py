@@ -9,7 +9,6 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
 import signal
 import socket
 import statistics
@@ -22,6 +21,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import wire
+from machine import machine
 
 ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
@@ -69,23 +69,6 @@ def queries(home: Path, many: int) -> list[bytes]:
             person = {name: row[name] for name in ("nir", "birth_date", "birth_rank")}
             bodies.append(json.dumps({"beneficiary": person, "benefits": ["PH7", "PH4"]}).encode())
     return bodies
-
-
-def machine() -> dict[str, str]:
-    model = next(
-        (
-            line.split(":")[1].strip()
-            for line in Path("/proc/cpuinfo").read_text().splitlines()
-            if line.startswith("model name")
-        ),
-        "unknown",
-    )
-    return {
-        "cpu": model,
-        "cores": str(os.cpu_count()),
-        "kernel": platform.release(),
-        "python": platform.python_version(),
-    }
 
 
 def measure(rounds: int, seconds: float, home: Path) -> list[dict[str, object]]:

@@ -5,6 +5,7 @@ Everything goes through the doors an operator or a pharmacy has: the command lin
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import json
 import os
@@ -13,11 +14,13 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from http.client import HTTPConnection, HTTPException, HTTPMessage
 from pathlib import Path
 from typing import Any, Final, Literal
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from stubs.connection import Signer
 
@@ -144,15 +147,13 @@ class Installation:
         assert status in (None, done.returncode), f"{words}: {done.returncode}\n{done.stdout}\n{done.stderr}"
         return done
 
-    def register(self, client: str, client_class: str, *finess: str, key: str | None = None) -> None:
-        """Register a client with a new key, or with that of another client."""
-        path = self.key(key or client)
-        if not path.exists():
-            self.relais("keys", "new", "--use", "client", "--out", str(path), at_home=False)
-        if key is not None:
-            self.key(client).write_bytes(path.read_bytes())
+    def register(self, client: str, client_class: str, *finess: str, options: Sequence[str] = ()) -> None:
+        """Register a client with a key of its own, made outside the product; `options` go to `relais client add`."""
+        if not self.key(client).exists():
+            write_client_key(self.key(client))
         named = [word for number in finess for word in ("--finess", number)]
-        self.relais("client", "add", client, "--class", client_class, "--key", str(path), *named)
+        words = ("client", "add", client, "--class", client_class, "--key", str(self.key(client)))
+        self.relais(*words, *named, *options)
 
     def key(self, client: str) -> Path:
         """The private key file of a client."""
@@ -261,6 +262,14 @@ def installation(
         yield made
     finally:
         made.close()
+
+
+def write_client_key(path: Path) -> None:
+    """Write a new Ed25519 private key as a JWK (RFC 8037)."""
+    key = Ed25519PrivateKey.generate()
+    members = {"d": key.private_bytes_raw(), "x": key.public_key().public_bytes_raw()}
+    texts = {name: base64.urlsafe_b64encode(value).rstrip(b"=").decode() for name, value in members.items()}
+    path.write_text(json.dumps({"kty": "OKP", "crv": "Ed25519", **texts}))
 
 
 def free_ports(count: int) -> list[int]:

@@ -11,6 +11,7 @@ from typing import Final
 
 from service.cli.common import Exit
 from service.clock import SystemClock
+from service.control.database import COMMAND_BUSY_SECONDS
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
 from service.control.ledger import Intent, Ledger
@@ -33,7 +34,8 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
     Commands never write the node's copy: workers must be able to read it whoever ran the command.
     """
     replica = Replica(home.node / COPY_FILE, writable=False)
-    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), replica)
+    store = SqliteOrderStore(home.orders, read_busy_seconds=COMMAND_BUSY_SECONDS)
+    ledger = Ledger(store, load_order_keys(home, settings), replica)
     with closing(ledger):
         ledger.open()
         status = ledger.status
@@ -82,8 +84,9 @@ def parse_until(text: str, now: dt.datetime) -> dt.datetime:
         if duration is not None:
             return now + dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         until = dt.datetime.fromisoformat(text)
+        utc = until.astimezone(dt.UTC)  # the last hours of the year 9999 are beyond it in UTC
     except (ValueError, OverflowError) as error:
         raise OperatorError("--until takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
     if until.tzinfo is None:
         raise OperatorError("--until needs the offset from UTC: end the time with Z, or +01:00")
-    return until
+    return utc

@@ -52,11 +52,20 @@ class Database:
     process may fork before.
     """
 
-    def __init__(self, path: Path, application_id: int, synchronous: Synchronous, busy_seconds: float) -> None:
+    def __init__(
+        self,
+        path: Path,
+        application_id: int,
+        synchronous: Synchronous,
+        busy_seconds: float,
+        read_busy_seconds: float = 0,
+    ) -> None:
+        """How long a write and a read wait for a lock; on an event loop a read must not wait at all."""
         self._path = path
         self._application_id = application_id
         self._synchronous = synchronous
         self._busy_seconds = busy_seconds
+        self._read_busy_seconds = read_busy_seconds
         self._lock = threading.Lock()
         self._connection: sqlite3.Connection | None = None
         self._inode: _Inode | None = None
@@ -64,7 +73,10 @@ class Database:
         self.generation = 0
 
     def read(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
-        """What `work` finds, at once: a locked database is not waited for. Raises `StoreUnavailable`."""
+        """What `work` finds. Raises `StoreUnavailable`, also where the database stays locked.
+
+        WAL readers wait for no writer, but whoever closes the last connection holds everybody off for a moment.
+        """
         with self._lock, self._mapped():
             try:
                 return work(self._connected())
@@ -111,7 +123,7 @@ class Database:
         if self._connection is not None and inode == self._inode:
             return self._connection
         self._drop()
-        self._connection, self._inode = self._open(busy_seconds=0), inode
+        self._connection, self._inode = self._open(self._read_busy_seconds), inode
         self.generation += 1
         return self._connection
 

@@ -12,7 +12,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from service.control.database import Database, create_database
+from service.control.database import COMMAND_BUSY_SECONDS, Database, create_database
 from service.control.format import instant_text
 from service.errors import ChainBroken, StoreUnavailable
 
@@ -72,7 +72,8 @@ class FleetStore:
     """
 
     def __init__(self, path: Path, busy_seconds: float = _BUSY_SECONDS) -> None:
-        self._database = Database(path, _APPLICATION_ID, "NORMAL", busy_seconds)
+        # Only commands read here, and they may wait.
+        self._database = Database(path, _APPLICATION_ID, "NORMAL", busy_seconds, COMMAND_BUSY_SECONDS)
 
     @staticmethod
     def create(path: Path) -> None:

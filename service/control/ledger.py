@@ -108,6 +108,14 @@ class Ledger:
             if damaged or self._kept.head is None:
                 raise
 
+    def changed(self) -> bool:
+        """Whether the store may hold news. Never waits. Raises `StoreUnavailable`, and `status` tells that too."""
+        try:
+            return self._store.changed()
+        except StoreUnavailable as error:
+            self._report(code=error.code, error=str(error), source="copy")
+            raise
+
     def refresh(self) -> bool:
         """Follow the store; whether the state changed.
 

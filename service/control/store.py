@@ -53,8 +53,9 @@ class OrderStore(Protocol):
 class SqliteOrderStore:
     """`OrderStore` in one SQLite file: for all processes of one machine."""
 
-    def __init__(self, path: Path, busy_seconds: float = COMMAND_BUSY_SECONDS) -> None:
-        self._database = Database(path, _APPLICATION_ID, "FULL", busy_seconds)
+    def __init__(self, path: Path, busy_seconds: float = COMMAND_BUSY_SECONDS, *, read_busy_seconds: float = 0) -> None:
+        """Commands may wait for a read too; whoever calls `changed` on an event loop may not."""
+        self._database = Database(path, _APPLICATION_ID, "FULL", busy_seconds, read_busy_seconds)
         self._mark: tuple[int, int] | None = None
 
     @staticmethod

@@ -104,7 +104,7 @@ class Watcher:
         """Follow the store if it changed, or if it is time to try again."""
         due = self._read_again_at is not None and self._clock.monotonic() >= self._read_again_at
         try:
-            if self._ledger.store.changed() or due:
+            if self._ledger.changed() or due:
                 await asyncio.to_thread(self._ledger.refresh)
                 self._read_error = None
                 self._read_again_at = self._retry_time() if self._ledger.status.copy_error else None

@@ -13,7 +13,13 @@ from enum import StrEnum
 import msgspec
 
 
-class Status(StrEnum):
+class Word(StrEnum):
+    """A text of a closed list. Hashed as the text it is: Enum's own hash calls into Python at every lookup."""
+
+    __hash__ = str.__hash__
+
+
+class Status(Word):
     """What is known of a right. There is no fourth: what could not be determined is `unknown`."""
 
     OPEN = "open"
@@ -21,7 +27,7 @@ class Status(StrEnum):
     CLOSED = "closed"
 
 
-class Advice(StrEnum):
+class Advice(Word):
     """What to do at the counter."""
 
     APPLY = "apply"
@@ -31,14 +37,14 @@ class Advice(StrEnum):
     DO_NOT_APPLY = "do_not_apply"
 
 
-class OnUnknown(StrEnum):
+class OnUnknown(Word):
     """What an AMC wants done while its contract's status is unknown."""
 
     CHECK_CARD = "check_card"
     PATIENT_PAYS = "patient_pays"
 
 
-class Mode(StrEnum):
+class Mode(Word):
     """How a query is answered (docs/degraded_modes.md)."""
 
     LIVE = "live"
@@ -46,7 +52,7 @@ class Mode(StrEnum):
     SUSPENDED = "suspended"
 
 
-class SourceKind(StrEnum):
+class SourceKind(Word):
     """What an answer rests on."""
 
     UPSTREAM = "upstream"
@@ -54,7 +60,7 @@ class SourceKind(StrEnum):
     SNAPSHOT = "snapshot"
 
 
-class Freshness(StrEnum):
+class Freshness(Word):
     """Age of an AMC's extract: ≤ 24 h, ≤ 72 h, ≤ the AMC's max_age_days, older."""
 
     FRESH = "fresh"
@@ -63,7 +69,7 @@ class Freshness(StrEnum):
     EXPIRED = "expired"
 
 
-class Absence(StrEnum):
+class Absence(Word):
     """Why there is no record to decide on."""
 
     NO_RECORD = "no_record"

@@ -7,10 +7,11 @@ docs/degraded_modes.md explains each.
 from __future__ import annotations
 
 from collections.abc import Collection
-from enum import StrEnum
+
+from service.rights.model import Word
 
 
-class Reason(StrEnum):
+class Reason(Word):
     """A cause that an answer or one of its contracts names."""
 
     # Mode and source

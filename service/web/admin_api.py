@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import datetime as dt
 from typing import Any, Final
 
@@ -15,7 +16,16 @@ from service.control.format import EVERYWHERE, Kind, ModeName, parse_scope
 from service.control.ledger import Intent, Ledger
 from service.control.modes import check_mode
 from service.control.state import DEFAULT_MODE, ModeState, State, View
-from service.errors import Conflict, InvalidField, NotFound, OperatorError, PreconditionFailed, PreconditionRequired
+from service.errors import (
+    ChainBroken,
+    Conflict,
+    InvalidField,
+    NotFound,
+    OperatorError,
+    PreconditionFailed,
+    PreconditionRequired,
+    StoreUnavailable,
+)
 from service.jose import PrivateKey
 from service.web.bodies import read_json
 from service.web.context import CONTEXT
@@ -29,10 +39,17 @@ _MODE: Final = msgspec.json.Decoder(ModeBody)
 
 
 async def read_mode(request: web.Request) -> web.Response:
-    """The mode of one scope, with the ETag a write must name."""
+    """The mode of one scope, with the ETag a write must name.
+
+    Read from the store: who has just written through another worker must not be handed an ETag of the past. While
+    the store is lost, the last state stands.
+    """
     _authenticated(request, *ADMIN_CLASSES)
     scope = _scope(request)
-    return _mode_response(scope, request.app[CONTEXT].view)
+    ledger = request.app[LEDGER]
+    with contextlib.suppress(StoreUnavailable, ChainBroken):
+        await asyncio.to_thread(ledger.refresh)
+    return _mode_response(scope, ledger.state.view(request.app[CONTEXT].clock.now()))
 
 
 async def write_mode(request: web.Request) -> web.Response:
@@ -114,9 +131,11 @@ def _mode_response(scope: str, view: View) -> web.Response:
 def _instant(text: str, now: dt.datetime) -> dt.datetime:
     try:
         instant = dt.datetime.fromisoformat(text)
-    except ValueError:
-        instant = None
-    if instant is None or instant.tzinfo is None:
+        aware = instant.tzinfo is not None
+        instant = instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # the last hours of the year 9999 are beyond it in UTC
+        aware = False
+    if not aware:
         raise InvalidField("an RFC 3339 time with its offset", "/until")
     if instant <= now:
         raise InvalidField("in the past", "/until")

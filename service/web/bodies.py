@@ -6,15 +6,18 @@ import asyncio
 from typing import Final
 
 from aiohttp import hdrs, web
+from aiohttp.http_exceptions import HttpProcessingError
 
-from service.errors import BodyTooLarge, MediaType, Overloaded, RequestTimeout
+from service.errors import BodyTooLarge, MalformedRequest, MediaType, Overloaded, RequestTimeout
 from service.web.context import Context
 
 _JSON: Final = "application/json"
 
 
 async def read_json(request: web.Request, context: Context, limit_bytes: int) -> bytes:
-    """The body of a JSON request. Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `Overloaded`.
+    """The body of a JSON request.
+
+    Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `MalformedRequest`, `Overloaded`.
 
     aiohttp ignores an unknown Content-Encoding and has no time limit for bodies, so both are ours.
     """
@@ -50,6 +53,8 @@ async def _read_slowly(request: web.Request, context: Context, limit_bytes: int)
                     raise BodyTooLarge(f"at most {limit_bytes} bytes")
     except TimeoutError:
         raise RequestTimeout(f"the body took longer than {limits.body_seconds:g} s") from None
+    except (ConnectionError, HttpProcessingError):  # who went away in the middle is not an error of ours
+        raise MalformedRequest("the body did not come to its end") from None
     finally:
         context.bodies_in_flight -= 1
     return b"".join(parts)

@@ -161,3 +161,9 @@ def test_missing_order_key_is_said(relais: Any, home: Path):
 def test_end_in_days_beyond_the_calendar_is_refused():
     with pytest.raises(OperatorError):
         parse_until("99999999d", SystemClock().now())
+
+
+@pytest.mark.parametrize("text", ["9999-12-31T23:59:59-23:59", "0001-01-01T00:00:00+23:59"])
+def test_end_that_utc_cannot_hold_is_refused(text: str):
+    with pytest.raises(OperatorError):
+        parse_until(text, SystemClock().now())

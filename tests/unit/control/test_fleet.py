@@ -5,6 +5,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,20 @@ def test_last_beat_of_each_worker_is_kept(fleet: FleetStore):
     assert fleet.live(NOON) == [beat(1, server="admin"), beat(1), beat(2, order_version=8, sequence=None)]
     fleet.retire("n", "rights", 2)
     assert len(fleet.live(NOON)) == 2
+
+
+def test_reader_waits_while_a_beat_ends(tmp_path: Path):
+    FleetStore.create(tmp_path / "fleet.db")
+    holder = sqlite3.connect(tmp_path / "fleet.db", isolation_level=None, check_same_thread=False)
+    # What closing the last connection of a write does for a moment, held longer.
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    release = threading.Timer(0.2, holder.close)
+    release.start()
+    opened = FleetStore(tmp_path / "fleet.db")
+    assert opened.live(NOON) == []
+    opened.close()
+    release.join()
 
 
 @pytest.mark.parametrize(("seconds", "lives"), [(-6, False), (-5, True), (5, True), (5.1, False), (172_800, False)])

@@ -173,6 +173,16 @@ def test_lost_store_keeps_the_state_and_says_so(node: Node):
     assert (ledger.status.source, ledger.status.code) == ("copy", "store_unavailable")
 
 
+def test_asking_a_lost_store_for_news_is_enough_to_say_so(node: Node):
+    node.fill(make_chain(SUSPENSION))
+    ledger = node.ledger()
+    assert ledger.changed()
+    node.lose()
+    with pytest.raises(StoreUnavailable):
+        ledger.changed()
+    assert (ledger.status.source, ledger.status.code) == ("copy", "store_unavailable")
+
+
 def test_suspension_outlives_the_store_and_a_restart(node: Node):
     node.fill(make_chain(SUSPENSION))
     node.ledger()

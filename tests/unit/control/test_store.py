@@ -5,6 +5,7 @@ import shutil
 import signal
 import sqlite3
 import stat
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -165,6 +166,18 @@ def test_exclusively_locked_store_is_unavailable_to_readers_at_once(path: Path):
     holder.close()
     assert opened.head() == 0
     opened.close()
+
+
+def test_command_waits_for_a_reader_to_be_let_in(path: Path):
+    holder = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+    holder.execute("PRAGMA locking_mode = EXCLUSIVE")
+    holder.execute("BEGIN EXCLUSIVE")
+    opened = SqliteOrderStore(path, read_busy_seconds=30)
+    release = threading.Timer(0.2, holder.close)
+    release.start()
+    assert opened.head() == 0
+    opened.close()
+    release.join()
 
 
 class _Mortal(sqlite3.Connection):
