@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from types import FrameType
 
 from cyclopts import App
@@ -18,7 +19,7 @@ from cyclopts import App
 from service.cli.common import DEFAULT_HOME, Exit, HomeOption, open_home
 from service.cli.demo import create_demo, example_commands, refresh_demo
 from service.errors import OperatorError
-from service.settings import Settings
+from service.settings import SETTINGS_FILE, Settings, parse_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -40,12 +41,28 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
             os.environ.update(dict.fromkeys(targets, os.environ[name]))
     root = home.absolute()
     os.environ["RELAIS_HOME"] = str(root)
-    if not (root / "relais.toml").exists():
+    if not (root / SETTINGS_FILE).exists():
+        refuse_taken_ports(parse_settings("", os.environ))
         create_demo(root, people=int(os.environ.get("PEOPLE") or 100_000))
     place, settings = open_home(root)
+    refuse_taken_ports(settings)
     if settings.instance.demo:
         refresh_demo(place, settings)
     return _supervise(settings, example_commands(place, settings) if settings.instance.demo else "")
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Raise `OperatorError` where a server could not listen.
+
+    gunicorn would try for seconds, and whoever listens there might be taken for ours.
+    """
+    with ExitStack() as probes:
+        for name, server in (("rights", settings.rights), ("admin", settings.admin)):
+            try:
+                probes.enter_context(socket.create_server((server.host, server.port)))
+            except OSError as error:
+                where = f"{server.host}:{server.port}"
+                raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
 
 
 def _supervise(settings: Settings, examples: str) -> int:
