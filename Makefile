@@ -15,13 +15,12 @@ setup: $(STAMP) ## the virtual environment .venv, pinned by uv.lock
 
 # Some distributions ship Python without ensurepip: then the system's pip fills the environment from outside.
 $(STAMP): uv.lock pyproject.toml
-	@if [ ! -x $(BIN)/python ]; then \
-	  python3 -m venv $(VENV) 2>/dev/null || { \
-	    echo "python3 has no ensurepip: falling back to the system's pip"; \
-	    rm -rf $(VENV); python3 -m venv --without-pip $(VENV) && \
-	    python3 -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }; fi
+	@[ -x $(BIN)/python ] || python3 -m venv --without-pip $(VENV)
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || $(BIN)/python -m ensurepip >/dev/null 2>&1 || { \
+	  echo "python3 has no ensurepip: falling back to the system's pip"; \
+	  python3 -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	@VIRTUAL_ENV=$(CURDIR)/$(VENV) $(BIN)/uv sync --quiet --frozen --inexact
+	@$(BIN)/uv sync --quiet --frozen --inexact
 	@touch $@
 
 run: $(STAMP) ## serve rights on PORT (8080) and admin on ADMIN_PORT (8081); a demo home on the first start

@@ -6,23 +6,27 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
+from typing import Final
 
 from cyclopts import App
 
 from service.cli.common import DEFAULT_HOME, Exit, HomeOption, open_home
 from service.cli.demo import create_demo, example_commands, refresh_demo
+from service.cli.ordering import open_ledger
+from service.cli.serve import Server, check_start, gunicorn_command
+from service.clock import SystemClock
+from service.control.fleet import FleetStore
+from service.control.follow import laggards
 from service.errors import OperatorError
-from service.settings import SETTINGS_FILE, Settings, parse_settings
+from service.settings import SETTINGS_FILE, Home, Settings, parse_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
+SERVERS: Final[tuple[Server, ...]] = ("rights", "admin")
 #: What `make run` takes from the environment at every start, and the setting each overrides.
 OVERRIDES = {
     "PORT": ("RELAIS_RIGHTS_PORT",),
@@ -48,7 +52,10 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     refuse_taken_ports(settings)
     if settings.instance.demo:
         refresh_demo(place, settings)
-    return _supervise(settings, example_commands(place, settings) if settings.instance.demo else "")
+    examples = example_commands(place, settings) if settings.instance.demo else ""
+    for server in SERVERS:
+        check_start(server, place, settings)
+    return _supervise(place, settings, examples)
 
 
 def refuse_taken_ports(settings: Settings) -> None:
@@ -65,23 +72,32 @@ def refuse_taken_ports(settings: Settings) -> None:
                 raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
 
 
-def _supervise(settings: Settings, examples: str) -> int:
+def _supervise(place: Home, settings: Settings, examples: str) -> int:
     """Run both servers in this process group; when either ends, or a signal asks, end both."""
     stopping = _Stop()
-    with _children(("rights", "admin")) as children:
-        urls = (_url(settings.rights.port), _url(settings.admin.port))
+    with _children(settings) as children:
         deadline = time.monotonic() + START_SECONDS
-        while not stopping.asked and not all(_ready(url) for url in urls):
+        while not stopping.asked and not _all_serve(place, settings):
             if time.monotonic() > deadline or any(child.poll() is not None for child in children):
                 raise OperatorError("a server did not become ready: see its log above")
             time.sleep(0.05)
         if not stopping.asked:
-            print(f"relais-droits ready: rights {urls[0]} admin {urls[1]}\n{examples}", flush=True)
+            rights, admin = (f"http://127.0.0.1:{port}" for port in (settings.rights.port, settings.admin.port))
+            print(f"relais-droits ready: rights {rights} admin {admin}\n{examples}", flush=True)
         while not stopping.asked:
             if any(child.poll() is not None for child in children):
                 raise OperatorError("a server ended: stopping the other")
             time.sleep(0.2)
     return Exit.DONE
+
+
+def _all_serve(place: Home, settings: Settings) -> bool:
+    """Whether every worker of both servers lives and follows the orders, the active snapshot included."""
+    with open_ledger(place, settings, stale=True) as ledger, closing(FleetStore(place.fleet)) as fleet:
+        activation = ledger.state.activation
+        beats = [beat for beat in fleet.live(SystemClock().now()) if beat.node == settings.instance.node]
+    late = laggards(beats, ledger.state.version, None if activation is None else activation.sequence)
+    return not late and len(beats) >= settings.rights.workers + settings.admin.workers
 
 
 class _Stop:
@@ -97,11 +113,8 @@ class _Stop:
 
 
 @contextmanager
-def _children(servers: tuple[str, ...]) -> Iterator[list[subprocess.Popen[bytes]]]:
-    children = [
-        subprocess.Popen([sys.executable, "-m", "service", "serve", server])  # noqa: S603 - our own command
-        for server in servers
-    ]
+def _children(settings: Settings) -> Iterator[list[subprocess.Popen[bytes]]]:
+    children = [subprocess.Popen(gunicorn_command(server, settings)) for server in SERVERS]  # noqa: S603 - our own
     try:
         yield children
     finally:
@@ -115,15 +128,3 @@ def _children(servers: tuple[str, ...]) -> Iterator[list[subprocess.Popen[bytes]
             except subprocess.TimeoutExpired:
                 child.kill()
                 child.wait()
-
-
-def _url(port: int) -> str:
-    return f"http://127.0.0.1:{port}"
-
-
-def _ready(url: str) -> bool:
-    try:
-        with urllib.request.urlopen(f"{url}/readyz", timeout=2) as response:  # noqa: S310 - our own address
-            return bool(response.status == 200)
-    except (urllib.error.URLError, OSError):
-        return False

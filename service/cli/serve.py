@@ -18,19 +18,23 @@ from service.keyring import load_officers, load_order_key, load_receipt_key, loa
 from service.settings import Home, Settings
 
 app = App(name="serve")
-ServerArgument = Annotated[Literal["rights", "admin"], Parameter(help="Which of the two.")]
+Server = Literal["rights", "admin"]
+ServerArgument = Annotated[Server, Parameter(help="Which of the two.")]
 
 
 @app.default
 def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None:
     """Serve `rights` (for pharmacy software) or `admin` (for operators) under gunicorn, until SIGTERM or SIGINT."""
     place, settings = open_home(home)
-    if not settings.instance.demo:
-        refuse_private_keys(place, settings)
     check_start(server, place, settings)
-    bind = settings.rights if server == "rights" else settings.admin
     os.environ["RELAIS_HOME"] = str(place.root)
-    arguments = [
+    os.execv(sys.executable, gunicorn_command(server, settings))  # noqa: S606 - the server takes this process's place
+
+
+def gunicorn_command(server: Server, settings: Settings) -> list[str]:
+    """What runs one server; RELAIS_HOME in its environment names the home."""
+    bind = settings.rights if server == "rights" else settings.admin
+    command = [
         sys.executable,
         "-m",
         "gunicorn",
@@ -41,6 +45,7 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
         str(bind.workers),
         "--bind",
         f"{bind.host}:{bind.port}",
+        "--preload",  # modules are imported once, by the master; resources are opened by each worker after its fork
         "--no-control-socket",  # otherwise one opens under $HOME
         "--graceful-timeout",
         "10",
@@ -49,15 +54,17 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
     ]
     shared_memory = Path("/dev/shm")  # noqa: S108 - gunicorn's liveness file must not wait for a disk
     if os.access(shared_memory, os.W_OK):
-        arguments += ["--worker-tmp-dir", str(shared_memory)]
-    os.execv(sys.executable, arguments)  # noqa: S606 - the server takes this process's place
+        command += ["--worker-tmp-dir", str(shared_memory)]
+    return command
 
 
-def check_start(server: Literal["rights", "admin"], home: Home, settings: Settings) -> None:
+def check_start(server: Server, home: Home, settings: Settings) -> None:
     """Raise what would keep every worker from starting, once and before they do: gunicorn prints a stack for each.
 
     Raises `SettingsError`, `KeyRejected`, and `StoreUnavailable` or `ChainBroken` where there are no orders to follow.
     """
+    if not settings.instance.demo:
+        refuse_private_keys(home, settings)
     with open_ledger(home, settings, stale=True):
         pass
     if server == "admin":

@@ -15,7 +15,9 @@ _JSON: Final = "application/json"
 
 
 async def read_json(request: web.Request, context: Context, limit_bytes: int) -> bytes:
-    """The body of a JSON request. Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `MalformedRequest`, `Overloaded`.
+    """The body of a JSON request.
+
+    Raises `MediaType`, `BodyTooLarge`, `RequestTimeout`, `MalformedRequest`, `Overloaded`.
 
     aiohttp ignores an unknown Content-Encoding and has no time limit for bodies, so both are ours.
     """
