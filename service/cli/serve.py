@@ -16,6 +16,7 @@ from service.jose import is_private_jwk
 from service.keyfiles import load_jwks
 from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings
+from service.snapshot.catalog import Catalog
 
 app = App(name="serve")
 Server = Literal["rights", "admin"]
@@ -67,6 +68,7 @@ def check_start(server: Server, home: Home, settings: Settings) -> None:
         refuse_private_keys(home, settings)
     with open_ledger(home, settings, stale=True):
         pass
+    Catalog(home.snapshots).clean()
     if server == "admin":
         load_order_key(home, settings)
     else:

@@ -15,6 +15,7 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 import orjson
+import structlog
 from msgspec import UNSET
 
 from service import jose
@@ -31,6 +32,7 @@ from service.rights.render import render
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
+_LOG: Final = structlog.get_logger(__name__)
 _OPENING_BYTES: Final = 16
 _ID_BYTES: Final = 10
 _CHANCE_BYTES: Final = _OPENING_BYTES + _ID_BYTES
@@ -102,6 +104,7 @@ class Answerer:
             case.asked = question.normalised(case.query)
         for case in cases:
             case.record = find_record(snapshot, knowledge, case.identity, now)
+        self._alarm([case.record for case in cases])
         for case in cases:
             case.decision = decide(case.record, case.query, knowledge, context.stance(case.query.amc)[0], now)
         for case in cases:
@@ -128,6 +131,13 @@ class Answerer:
             else:
                 understood.append(case)
         return understood
+
+    def _alarm(self, records: Sequence[tuple[Contract, ...] | Absence]) -> None:
+        """A record that does not open is unknown to the caller; the operator must hear of it."""
+        unreadable = records.count(Absence.UNREADABLE)
+        if unreadable:
+            self._context.unreadable_records += unreadable
+            _LOG.error("record_unreadable", records=unreadable)
 
     def _complete(self, cases: Sequence[_Case], now: dt.datetime) -> None:
         """What an answer says of itself: its id, when, to whom, to which question, in which mode."""

@@ -54,6 +54,7 @@ class Context:
     store_error: Callable[[], str | None] = _no_error
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0
+    unreadable_records: int = 0
     _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
     _today: dt.date = dt.date.min
     _minute: float = -1.0

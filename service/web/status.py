@@ -48,6 +48,8 @@ def readiness(context: Context) -> list[dict[str, Any]]:
             troubles.append(("snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"))
     if (error := context.store_error()) is not None:
         troubles.append(("control_store", False, error))
+    if context.unreadable_records:
+        troubles.append(("record_unreadable", False, f"{context.unreadable_records} answers since this worker began"))
     if context.clock_suspect:
         troubles.append(("clock_suspect", False, "this machine's clock is behind a time already seen"))
     return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]

@@ -1,0 +1,159 @@
+"""Answers worked out together stay independent of each other."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+import hmac
+import json
+import uuid
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from service.access.clients import ClientClass
+from service.errors import FinessNotAllowed, InvalidField, JournalUnwritable, MalformedJson, NoSnapshot
+from service.journal.entries import Pending, Receipt
+from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance
+from service.settings import RightsSettings
+from service.web.answering import Answerer, commitment, uuid7
+
+NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
+NIR = "185057511600159"
+PHARMACY: Any = SimpleNamespace(
+    id="synthetic-pharmacy",
+    client_class=ClientClass.PHARMACY,
+    finess=("750012346",),
+    finess_index=frozenset({"750012346"}),
+)
+
+
+class FakeJournal:
+    """Records in memory; each answer's receipt names its place."""
+
+    def __init__(self) -> None:
+        self.pendings: list[Pending] = []
+        self.failing = False
+
+    def record_all(self, pendings: list[Pending]) -> asyncio.Future[tuple[Receipt, ...]]:
+        future: asyncio.Future[tuple[Receipt, ...]] = asyncio.get_running_loop().create_future()
+        if self.failing:
+            future.set_exception(JournalUnwritable())
+            return future
+        first = len(self.pendings)
+        self.pendings += pendings
+        future.set_result(tuple(Receipt(head="head", index=first + n, path=()) for n in range(len(pendings))))
+        return future
+
+
+class FakeSnapshot:
+    """No records, but what a test puts in."""
+
+    def __init__(self) -> None:
+        self.found: dict[str, Any] = {}
+
+    def find(self, identity: str) -> Any:
+        found = self.found.get(identity, Absence.NO_RECORD)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+
+def context() -> Any:
+    knowledge = Knowledge(
+        kind=SourceKind.SNAPSHOT,
+        snapshot=7,
+        signed_at=NOW,
+        valid_until=NOW + dt.timedelta(days=7),
+        amcs={},
+        out_of_scope=frozenset(),
+    )
+    return SimpleNamespace(
+        snapshot=FakeSnapshot(),
+        knowledge=knowledge,
+        journal=FakeJournal(),
+        clock=SimpleNamespace(now=lambda: NOW),
+        settings=SimpleNamespace(query=RightsSettings()),
+        today=lambda now: now.date(),
+        stance=lambda _: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
+        unreadable_records=0,
+    )
+
+
+def body(birth_date: str = "1985-05-12", **members: Any) -> bytes:
+    return json.dumps({"beneficiary": {"nir": NIR, "birth_date": birth_date}, **members}).encode()
+
+
+async def test_queries_of_one_turn_are_recorded_together_and_in_order():
+    known = context()
+    answerer = Answerer(known)
+    answers = await asyncio.gather(*(answerer.answer(PHARMACY, body(f"1985-05-{day}")) for day in range(10, 20)))
+    assert [json.loads(answer)["receipt"]["index"] for answer in answers] == list(range(10))
+    assert [pending.answer in answer for pending, answer in zip(known.journal.pendings, answers, strict=True)] == [
+        True
+    ] * 10
+    assert len({json.loads(answer)["answer"]["id"] for answer in answers}) == 10
+
+
+async def test_a_bad_body_fails_alone():
+    known = context()
+    answerer = Answerer(known)
+    bodies = [body(), b"{", body(birth_date="1985"), body(finess="130012342"), body()]
+    answers = await asyncio.gather(*(answerer.answer(PHARMACY, one) for one in bodies), return_exceptions=True)
+    kinds = [type(answer) for answer in answers]
+    assert kinds == [bytes, MalformedJson, InvalidField, FinessNotAllowed, bytes]
+    assert len(known.journal.pendings) == 2
+
+
+async def test_a_query_that_breaks_us_costs_the_others_nothing():
+    known = context()
+    known.snapshot.found["nir|1850575116001|1985-05-11|1"] = ZeroDivisionError()
+    answerer = Answerer(known)
+    bodies = [body(), body(birth_date="1985-05-11"), body(birth_date="1985-05-10")]
+    answers = await asyncio.gather(*(answerer.answer(PHARMACY, one) for one in bodies), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [bytes, ZeroDivisionError, bytes]
+
+
+async def test_nothing_is_answered_unrecorded():
+    known = context()
+    known.journal.failing = True
+    answerer = Answerer(known)
+    answers = await asyncio.gather(*(answerer.answer(PHARMACY, body()) for _ in range(3)), return_exceptions=True)
+    assert [type(answer) for answer in answers] == [JournalUnwritable] * 3
+
+
+async def test_without_a_snapshot_there_is_no_answer():
+    known = context()
+    known.knowledge = None
+    with pytest.raises(NoSnapshot):
+        await Answerer(known).answer(PHARMACY, body())
+
+
+async def test_an_unreadable_record_is_unknown_and_an_alarm():
+    known = context()
+    known.snapshot.found["nir|1850575116001|1985-05-12|1"] = Absence.UNREADABLE
+    answer = json.loads(await Answerer(known).answer(PHARMACY, body()))["answer"]
+    assert (answer["status"], "record_unreadable" in answer["reasons"]) == ("unknown", True)
+    assert known.unreadable_records == 1
+
+
+async def test_a_caller_who_left_takes_nobody_along():
+    known = context()
+    answerer = Answerer(known)
+    gone, stays = answerer.answer(PHARMACY, body()), answerer.answer(PHARMACY, body())
+    gone.cancel()
+    assert json.loads(await stays)["receipt"]["index"] == 1
+
+
+@given(st.binary(min_size=16, max_size=16), st.binary())
+def test_the_commitment_is_hmac_sha256(opening: bytes, message: bytes):
+    assert commitment(opening, message) == hmac.digest(opening, message, "sha256")
+
+
+@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
+def test_an_id_is_a_uuid_of_version_7_that_holds_its_time(milliseconds: int, chance: bytes):
+    made = uuid.UUID(uuid7(milliseconds, chance))
+    assert (made.version, made.variant, made.int >> 80) == (7, uuid.RFC_4122, milliseconds)
