@@ -168,10 +168,18 @@ class Home:
 def load_settings(home: Home, environment: Mapping[str, str]) -> Settings:
     """Settings of a home with overrides from the environment. Raises `SettingsError` naming the key at fault."""
     try:
-        tables = tomllib.loads(home.settings.read_text("utf-8"))
+        return parse_settings(home.settings.read_text("utf-8"), environment)
     except FileNotFoundError as error:
         raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
+
+
+def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
+    """Settings from the text of a relais.toml, and from the environment. Raises `SettingsError`."""
+    try:
+        tables = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
         raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
     for section in Settings.__struct_fields__:
         kind = type(getattr(Settings(), section))

@@ -57,10 +57,10 @@ def load(
     return _activate(place, settings, state, examination, json=json)
 
 
-def activate_folder(place: Home, settings: Settings, source: Path) -> int:
+def activate_folder(place: Home, settings: Settings, source: Path, accept: str | None = None) -> int:
     """What `load` does, for a snapshot made on this machine."""
     state = current_state(place, settings)
-    examination = Catalog(place.snapshots).take(source, conditions(place, settings, state, None))
+    examination = Catalog(place.snapshots).take(source, conditions(place, settings, state, accept))
     return _activate(place, settings, state, examination, json=False)
 
 

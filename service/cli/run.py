@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from types import FrameType
 from typing import Final
 
@@ -21,7 +22,7 @@ from service.clock import SystemClock
 from service.control.fleet import FleetStore
 from service.control.follow import laggards
 from service.errors import OperatorError
-from service.settings import Home, Settings
+from service.settings import SETTINGS_FILE, Home, Settings, parse_settings
 
 START_SECONDS = 60.0
 STOP_SECONDS = 15.0
@@ -44,15 +45,31 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
             os.environ.update(dict.fromkeys(targets, os.environ[name]))
     root = home.absolute()
     os.environ["RELAIS_HOME"] = str(root)
-    if not (root / "relais.toml").exists():
+    if not (root / SETTINGS_FILE).exists():
+        refuse_taken_ports(parse_settings("", os.environ))
         create_demo(root, people=int(os.environ.get("PEOPLE") or 100_000))
     place, settings = open_home(root)
+    refuse_taken_ports(settings)
     if settings.instance.demo:
         refresh_demo(place, settings)
     examples = example_commands(place, settings) if settings.instance.demo else ""
     for server in SERVERS:
         check_start(server, place, settings)
     return _supervise(place, settings, examples)
+
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Raise `OperatorError` where a server could not listen.
+
+    gunicorn would try for seconds, and whoever listens there might be taken for ours.
+    """
+    with ExitStack() as probes:
+        for name, server in (("rights", settings.rights), ("admin", settings.admin)):
+            try:
+                probes.enter_context(socket.create_server((server.host, server.port)))
+            except OSError as error:
+                where = f"{server.host}:{server.port}"
+                raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
 
 
 def _supervise(place: Home, settings: Settings, examples: str) -> int:
