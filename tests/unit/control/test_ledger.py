@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_chain import HOUR, KEY, KEYS, NOON, make_chain, make_key, make_order, registration
 from msgspec.structs import replace
 
 from service.control import replica as replica_module
@@ -29,6 +28,7 @@ from service.errors import (
     VersionConflict,
 )
 from service.jose import sign_compact
+from tests.unit.control.control_chain import HOUR, KEY, KEYS, NOON, make_chain, make_key, make_order, registration
 
 
 class Node:

@@ -4,12 +4,12 @@ import copy
 
 import msgspec
 import pytest
-from journal_node import NOW, answer, pending, signing_key
 
 from service import jose
 from service.journal.batch import HeadSigner, Sealer
 from service.journal.entries import HEAD_TYP
 from service.journal.receipt import ReceiptFault, verify_receipt
+from tests.unit.journal.journal_node import NOW, answer, pending, signing_key
 
 KEY = signing_key()
 KEYS = {KEY.kid: KEY.public}

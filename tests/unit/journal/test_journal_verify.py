@@ -14,12 +14,12 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_node import NODE, Node, pending, signing_key
 
 from service import jose
 from service.journal.damage import Cause
 from service.journal.entries import HEAD_TYP, encode, head_line, parse_head, unverified_payload
 from service.journal.verify import JournalReport, verify_journal
+from tests.unit.journal.journal_node import NODE, Node, pending, signing_key
 
 BATCHES = (1, 4, 1, 3)
 

@@ -17,7 +17,6 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from journal_node import NODE, Node, answer, officer_jwk, pending, public, signing_key
 
 from service import jose
 from service.errors import ChainBroken, JournalUnwritable, KeyRejected
@@ -32,6 +31,7 @@ from service.journal.receipt import verify_receipt
 from service.journal.segment import peek_header
 from service.journal.verify import verify_journal
 from service.journal.writer import JournalWriter
+from tests.unit.journal.journal_node import NODE, Node, answer, officer_jwk, pending, public, signing_key
 
 
 @pytest.fixture(autouse=True)
@@ -369,7 +369,7 @@ def test_a_journal_without_an_officer_is_refused(node: Node):
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from journal_node import Node, pending
+from tests.unit.journal.journal_node import Node, pending
 
 async def main() -> None:
     node = Node(Path(sys.argv[1]))

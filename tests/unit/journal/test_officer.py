@@ -11,12 +11,12 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_node import OPENING, Node, answer, officer, officer_jwk, pending, public
 
 from service import jose
 from service.errors import JournalDamaged, KeyRejected
 from service.journal.keys import Pseudonyms, derive, parse_officer_jwk, wrap
 from service.journal.officer import contradictions, open_segment, parse_officer_private_jwk, unwrap
+from tests.unit.journal.journal_node import OPENING, Node, answer, officer, officer_jwk, pending, public
 
 JOURNAL = "018d7892-0000-7000-8000-000000000000"
 DATA_KEY = bytes(range(32))

@@ -7,7 +7,6 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshot_maker import NOW, PEPPER_KID, amc_entry
 
 from service.errors import SnapshotRefused
 from service.jose import canonical, sha256_b64u
@@ -23,6 +22,7 @@ from service.snapshot.manifest import (
     parse_manifest,
 )
 from service.snapshot.steps import Step
+from tests.unit.snapshot.snapshot_maker import NOW, PEPPER_KID, amc_entry
 
 
 def manifest(**changes: Any) -> Manifest:
