@@ -72,13 +72,20 @@ class Answerer:
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._take_turn)
+            loop.call_soon(self._gather, 0)
         case = _Case(client, body, loop.create_future())
         self._waiting.append(case)
         return case.future
 
-    def _take_turn(self) -> None:
+    def _gather(self, seen: int) -> None:
+        """Wait another turn of the loop while more queries keep coming in; a lone one waits for one turn."""
+        if len(self._waiting) > seen:
+            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
+            return
         cases, self._waiting = self._waiting, []
+        self._answer(cases)
+
+    def _answer(self, cases: list[_Case]) -> None:
         try:
             self._work(cases)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -87,8 +94,7 @@ class Answerer:
                 return
             # What is wrong with one query must not cost the others their answers.
             for case in cases:
-                self._waiting = [case]
-                self._take_turn()
+                self._answer([case])
 
     def _work(self, cases: list[_Case]) -> None:
         context = self._context
