@@ -16,9 +16,12 @@ from typing import Final
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.jose import PrivateKey, b64u, canonical, sha256_b64u, sign_compact
+from service.base64url import b64u, sha256_b64u
 from service.journal import keys, merkle
 from service.journal.entries import HEAD_TYP, Entry, Head, Pending, Receipt, encode, head_line, instant
+from service.jwk import PrivateKey
+from service.jws import sign_compact
+from service.strictjson import canonical
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
@@ -133,5 +136,5 @@ def _paths(size: int) -> tuple[list[tuple[int, int]], ...]:
 
 
 def _b64u(data: bytes) -> str:
-    """Like `jose.b64u`, at half the cost: this runs several times an answer."""
+    """Like `base64url.b64u`, at half the cost: this runs several times an answer."""
     return binascii.b2a_base64(data, newline=False).translate(_URL_SAFE, b"=").decode("ascii")

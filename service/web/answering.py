@@ -18,9 +18,9 @@ import orjson
 import structlog
 from msgspec import UNSET
 
-from service import jose
 from service.access.clients import Client
 from service.access.gate import resolve_finess
+from service.base64url import b64u
 from service.errors import AccessError, CallerError, JournalUnwritable, NoSnapshot
 from service.journal.entries import Pending, Receipt
 from service.rights import question
@@ -29,6 +29,7 @@ from service.rights.lookup import find_record
 from service.rights.model import Absence, Contract, Query, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.strictjson import canonical
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
@@ -117,7 +118,7 @@ class Answerer:
             case.members = render(case.decision, knowledge)
         self._complete(cases, now)
         for case in cases:
-            case.answer = jose.canonical(case.members)
+            case.answer = canonical(case.members)
         if not cases:
             return
         recorded = journal.record_all([_pending(case, knowledge.snapshot) for case in cases])
@@ -158,7 +159,7 @@ class Answerer:
             members["id"] = uuid7(milliseconds, chance[start + _OPENING_BYTES : start + _CHANCE_BYTES])
             members["at"] = at
             members["for"] = {"client": case.client.id, "finess": query.finess}
-            members["asked"] = jose.b64u(commitment(case.opening, case.asked))
+            members["asked"] = b64u(commitment(case.opening, case.asked))
             members["service_date"] = query.service_date.isoformat()
 
 
@@ -221,6 +222,6 @@ def _envelope(case: _Case, receipt: Receipt) -> bytes:
             "answer": orjson.Fragment(case.answer),
             "counter_text": case.decision.counter_text,
             "receipt": {"head": receipt.head, "index": receipt.index, "path": receipt.path},
-            "opening": jose.b64u(case.opening),
+            "opening": b64u(case.opening),
         }
     )

@@ -21,7 +21,7 @@ from service.control.format import (
     parse_scope,
 )
 from service.errors import ChainBroken, InvalidField, SignatureRejected
-from service.jose import verify_compact
+from service.jws import verify_compact
 from tests.unit.control.control_chain import HOUR, KEY, NOON, make_chain, make_order, registration
 
 FULL_WIDTH = {ord("0") + n: 0xFF10 + n for n in range(10)}

@@ -27,7 +27,7 @@ from service.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from service.jose import sign_compact
+from service.jws import sign_compact
 from tests.unit.control.control_chain import HOUR, KEY, KEYS, NOON, make_chain, make_key, make_order, registration
 
 

@@ -18,7 +18,7 @@ import msgspec
 import orjson
 import pytest
 
-from service import jose
+from service.base64url import b64u
 from service.errors import ChainBroken, JournalUnwritable, KeyRejected
 from service.journal import register as register_module
 from service.journal import segment as segment_module
@@ -31,6 +31,7 @@ from service.journal.receipt import verify_receipt
 from service.journal.segment import peek_header
 from service.journal.verify import verify_journal
 from service.journal.writer import JournalWriter
+from service.strictjson import canonical
 from tests.unit.journal.journal_node import NODE, Node, answer, officer_jwk, pending, public, signing_key
 
 
@@ -413,5 +414,5 @@ def test_kill_9_loses_no_acknowledged_answer(node: Node):
         head, index, number = line.split()
         position = find_head(node.directory, head)
         assert position is not None
-        expected = jose.b64u(leaf_hash(jose.canonical(answer(int(number)))))
+        expected = b64u(leaf_hash(canonical(answer(int(number)))))
         assert leaves[position.journal, position.first + int(index)] == expected

@@ -13,9 +13,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from service.base64url import sha256_b64u
 from service.errors import BuildError
 from service.identifiers import amc_identity, nir_identity
-from service.jose import sha256_b64u, unverified_payload
+from service.jws import unverified_payload
 from service.rights.model import Absence
 from service.snapshot import build
 from service.snapshot.build import BuildPlan, build_snapshot

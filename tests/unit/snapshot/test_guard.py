@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u
 from service.rights.model import Guarantee, OnUnknown, StandIn
 from service.snapshot.guard import Finding, check_floor, check_guard, floor_of, higher_floor
 from service.snapshot.steps import Step

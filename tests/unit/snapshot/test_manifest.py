@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import canonical, sha256_b64u
 from service.rights.model import Guarantee, OnUnknown, StandIn
 from service.snapshot.manifest import (
     MAX_INTEGER,
@@ -22,6 +22,7 @@ from service.snapshot.manifest import (
     parse_manifest,
 )
 from service.snapshot.steps import Step
+from service.strictjson import canonical
 from tests.unit.snapshot.snapshot_maker import NOW, PEPPER_KID, amc_entry
 
 

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u, unverified_payload
+from service.jws import unverified_payload
 from service.rights.model import Absence, Amc, SourceKind
 from service.snapshot.opened import Snapshot, open_snapshot
 from service.snapshot.verify import Ordered

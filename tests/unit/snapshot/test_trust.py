@@ -10,7 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.errors import SignatureRejected, TrustRefused
-from service.jose import PrivateKey, canonical, private_jwk, sign_general
+from service.jwk import PrivateKey, private_jwk
+from service.jws import sign_general
 from service.snapshot.trust import (
     MAX_TRUST_BYTES,
     TRUST_TYP,
@@ -22,6 +23,7 @@ from service.snapshot.trust import (
     verify_next_trust,
     verify_trust,
 )
+from service.strictjson import canonical
 from tests.unit.snapshot.snapshot_maker import (
     ALICE,
     ALICE_NEW,

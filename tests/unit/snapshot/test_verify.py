@@ -10,8 +10,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u, sign_general, unverified_payload
+from service.jws import sign_general, unverified_payload
 from service.snapshot import folder as folder_module
 from service.snapshot.manifest import MANIFEST_TYP, BaseRef, FileEntry
 from service.snapshot.steps import Step
