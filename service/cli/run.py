@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Final
 
 from cyclopts import App
 
 from service.cli.common import DEFAULT_HOME, Exit, HomeOption, open_home
-from service.cli.demo import create_demo, example_commands, refresh_demo
+from service.cli.demo import DEFAULT_PEOPLE, create_demo, example_commands, refresh_demo
 from service.cli.ordering import open_ledger
-from service.cli.serve import Server, check_start, gunicorn_command
+from service.cli.serve import Server, check_start, gunicorn_command, take_port
 from service.clock import SystemClock
 from service.control.fleet import FleetStore
 from service.control.follow import laggards
@@ -47,7 +46,7 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     os.environ["RELAIS_HOME"] = str(root)
     if not (root / SETTINGS_FILE).exists():
         refuse_taken_ports(parse_settings("", os.environ))
-        create_demo(root, people=int(os.environ.get("PEOPLE") or 100_000))
+        create_demo(root, people=_people(os.environ.get("PEOPLE", "")))
     place, settings = open_home(root)
     refuse_taken_ports(settings)
     if settings.instance.demo:
@@ -58,18 +57,17 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     return _supervise(place, settings, examples)
 
 
-def refuse_taken_ports(settings: Settings) -> None:
-    """Raise `OperatorError` where a server could not listen.
+def _people(text: str) -> int:
+    try:
+        return int(text or DEFAULT_PEOPLE)
+    except ValueError as error:
+        raise OperatorError(f"PEOPLE takes a number of people, not {text}") from error
 
-    gunicorn would try for seconds, and whoever listens there might be taken for ours.
-    """
-    with ExitStack() as probes:
-        for name, server in (("rights", settings.rights), ("admin", settings.admin)):
-            try:
-                probes.enter_context(socket.create_server((server.host, server.port)))
-            except OSError as error:
-                where = f"{server.host}:{server.port}"
-                raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
+
+def refuse_taken_ports(settings: Settings) -> None:
+    """Raise `OperatorError` where a server could not listen, be it because both would on one port."""
+    with take_port("rights", settings.rights), take_port("admin", settings.admin):
+        pass
 
 
 def _supervise(place: Home, settings: Settings, examples: str) -> int:
