@@ -1,4 +1,4 @@
-"""Key files: JWK (RFC 7517) made here, or read from an operator's disk. An adapter around jose.
+"""Key files: JWK (RFC 7517) made here, or read from an operator's disk. An adapter around `service.jwk`.
 
 A private key is written once, mode 0600, and never overwritten; its public half lies beside it. Errors name the file
 and the rule, never what the file holds.
@@ -17,18 +17,11 @@ import orjson
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
+from service.base64url import b64u
 from service.errors import KeyRejected, OperatorError, SignatureRejected
 from service.files import PRIVATE_MODE, sync_directory
-from service.jose import (
-    PrivateKey,
-    PublicKey,
-    b64u,
-    parse_json_object,
-    parse_private_jwk,
-    parse_public_jwk,
-    private_jwk,
-    thumbprint,
-)
+from service.jwk import PrivateKey, PublicKey, parse_private_jwk, parse_public_jwk, private_jwk, thumbprint
+from service.strictjson import parse_json_object
 
 PUBLIC_MODE: Final = 0o644
 #: A set of a hundred keys takes a third of it.

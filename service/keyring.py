@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from service.errors import SettingsError
-from service.jose import PrivateKey, PublicKey
+from service.jwk import PrivateKey, PublicKey
 from service.keyfiles import load_jwks, load_private, load_public, load_public_set
 from service.settings import Home, Settings
 

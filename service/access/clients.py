@@ -15,7 +15,7 @@ import msgspec
 
 from service.errors import InvalidField, KeyRejected
 from service.identifiers import check_finess
-from service.jose import PublicKey, parse_public_jwk
+from service.jwk import PublicKey, parse_public_jwk
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
 MAX_KEYS: Final = 16

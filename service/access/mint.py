@@ -9,7 +9,7 @@ import jwt
 
 from service.access.tokens import MAX_LIFETIME_SECONDS
 from service.errors import OperatorError
-from service.jose import PrivateKey
+from service.jwk import PrivateKey
 
 DEFAULT_LIFETIME_SECONDS: Final = 300
 

@@ -15,8 +15,9 @@ import jwt
 import msgspec
 
 from service.access.clients import Client, is_client_id
+from service.base64url import b64u_decode
 from service.errors import ClientSuspended, SignatureRejected, TokenExpired, TokenInvalid
-from service.jose import PublicKey, b64u_decode, parse_public_jwk
+from service.jwk import PublicKey, parse_public_jwk
 from service.strictjson import parse_strict
 
 #: A token with every claim is under 600 characters; the rest is room for claims we do not read.

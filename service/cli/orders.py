@@ -7,7 +7,7 @@ from cyclopts import App
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.ordering import open_ledger
 from service.control.format import Order, instant_text, order_payload
-from service.jose import parse_json_object
+from service.strictjson import parse_json_object
 
 app = App(name="orders")
 

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import OperatorError
-from service.jose import PublicKey, parse_json_object, parse_public_jwk
+from service.jwk import PublicKey, parse_public_jwk
 from service.keyfiles import MAX_KEY_FILE_BYTES, load_public_set
+from service.strictjson import parse_json_object
 
 _TIMEOUT_SECONDS: Final = 10.0
 _WEB: Final = ("https://", "http://")

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.errors import SettingsError
-from service.jose import is_private_jwk
+from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
 from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings

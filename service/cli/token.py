@@ -15,7 +15,7 @@ from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.errors import OperatorError
-from service.jose import PrivateKey
+from service.jwk import PrivateKey
 from service.keyfiles import load_private
 from service.settings import Home, Settings
 

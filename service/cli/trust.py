@@ -12,7 +12,7 @@ from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, print_json
 from service.clock import SystemClock
 from service.errors import OperatorError
 from service.files import write_durable
-from service.jose import PublicKey
+from service.jwk import PublicKey
 from service.keyfiles import load_private, load_public
 from service.settings import Home, load_settings
 from service.snapshot.trust import RoleName, Trust, verify_trust

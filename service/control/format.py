@@ -16,9 +16,11 @@ from typing import Annotated, Any, Final, Literal, TypeVar
 
 import msgspec
 
+from service.base64url import sha256_b64u
 from service.errors import ChainBroken, InvalidField, SignatureRejected
 from service.identifiers import parse_amc
-from service.jose import canonical, is_private_jwk, sha256_b64u
+from service.jwk import is_private_jwk
+from service.strictjson import canonical
 
 ORDER_TYP: Final = "relais-order+jws"
 #: The scope that means every AMC.

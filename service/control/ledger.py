@@ -28,7 +28,8 @@ from service.control.replica import Replica
 from service.control.state import State
 from service.control.store import OrderStore, StoredOrder
 from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavailable, VersionConflict
-from service.jose import PrivateKey, PublicKey, sign_compact, verify_compact
+from service.jwk import PrivateKey, PublicKey
+from service.jws import sign_compact, verify_compact
 
 #: Somebody else's order between our reading and our append is rare; eight in a row is a loop.
 _APPEND_TRIES: Final = 8

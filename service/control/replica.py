@@ -19,7 +19,7 @@ import msgspec
 from service.control.store import StoredOrder
 from service.errors import ChainBroken
 from service.files import PRIVATE_MODE, sync_directory, write_durable
-from service.jose import canonical
+from service.strictjson import canonical
 
 #: The file of a node's copy of the orders, in `Home.node`.
 COPY_FILE: Final = "orders.jsonl"

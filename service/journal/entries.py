@@ -12,8 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
+from service.base64url import b64u_decode
 from service.errors import SignatureRejected
-from service.jose import b64u_decode
 
 FORMAT: Final = "relais-journal/1"
 HEADER_TYP: Final = "relais-journal+jws"

@@ -16,9 +16,11 @@ from typing import Any, Final
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PublicKey
 from cryptography.hazmat.primitives.hpke import AEAD, KDF, KEM, Suite
 
+from service.base64url import b64u, b64u_decode
 from service.errors import KeyRejected, SignatureRejected
-from service.jose import b64u, b64u_decode, canonical, thumbprint
 from service.journal.entries import FORMAT
+from service.jwk import thumbprint
+from service.strictjson import canonical
 
 KEY_FORMAT: Final = "relais-journal-key/1"
 DATA_KEY_BYTES: Final = 32

@@ -12,8 +12,8 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from service.base64url import b64u, b64u_decode
 from service.errors import JournalDamaged, KeyRejected, SignatureRejected
-from service.jose import b64u, b64u_decode, canonical, parse_json_object
 from service.journal.entries import (
     HEAD_LINE,
     Entry,
@@ -25,6 +25,7 @@ from service.journal.entries import (
 from service.journal.keys import KEY_FORMAT, SUITE, SegmentKeys, derive, nonce, parse_officer_jwk
 from service.journal.merkle import leaf_hash
 from service.journal.segment import key_path, lines
+from service.strictjson import canonical, parse_json_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,12 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from service.base64url import sha256_b64u
 from service.errors import KeyRejected
-from service.jose import PrivateKey, sha256_b64u, sign_compact
 from service.journal import keys
 from service.journal.batch import HeadSigner, Sealer
 from service.journal.entries import FORMAT, HEADER_TYP, Header, Link, encode, header_line, instant, journal_id
 from service.journal.segment import SegmentFile, create_segment, latest_link, segment_path
+from service.jwk import PrivateKey
+from service.jws import sign_compact
 
 
 @dataclass(frozen=True, slots=True)

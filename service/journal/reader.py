@@ -12,8 +12,8 @@ from pathlib import Path
 
 import msgspec
 
+from service.base64url import sha256_b64u
 from service.errors import SignatureRejected
-from service.jose import PublicKey, peek_kid, sha256_b64u, verify_compact
 from service.journal.damage import Cause, Finding
 from service.journal.entries import (
     HEAD_LINE,
@@ -30,6 +30,8 @@ from service.journal.entries import (
 )
 from service.journal.segment import file_digest, key_path, lines, segment_path
 from service.journal.span import Span, Tear
+from service.jwk import PublicKey
+from service.jws import peek_kid, verify_compact
 
 
 @dataclass(slots=True)

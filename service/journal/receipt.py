@@ -13,10 +13,13 @@ from typing import Any, Final
 import msgspec
 import orjson
 
+from service.base64url import b64u, b64u_decode
 from service.errors import ReceiptRejected, SignatureRejected
-from service.jose import PublicKey, b64u, b64u_decode, canonical, peek_kid, verify_compact
 from service.journal.entries import HEAD_TYP, Head, Receipt, parse_head
 from service.journal.merkle import leaf_hash, root_from_path
+from service.jwk import PublicKey
+from service.jws import peek_kid, verify_compact
+from service.strictjson import canonical
 
 #: log2 of the largest tree a head can stand for here; a longer path is refused before it is decoded.
 MAX_PATH: Final = 64

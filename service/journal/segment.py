@@ -14,9 +14,9 @@ from pathlib import Path
 from typing import IO, Final
 from zoneinfo import ZoneInfo
 
+from service.base64url import sha256_b64u
 from service.errors import JournalDamaged, SignatureRejected
 from service.files import PRIVATE_MODE, write_durable
-from service.jose import sha256_b64u
 from service.journal.entries import (
     HEAD_LINE,
     HEADER_LINE,

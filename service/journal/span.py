@@ -7,8 +7,8 @@ from collections.abc import Sequence
 
 import msgspec
 
+from service.base64url import b64u, b64u_decode
 from service.errors import SignatureRejected
-from service.jose import b64u, b64u_decode
 from service.journal.damage import Cause, Finding
 from service.journal.entries import Head, parse_entry
 from service.journal.merkle import RunningRoot

@@ -12,12 +12,12 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from service.jose import PublicKey
 from service.journal.damage import Cause, Finding
 from service.journal.entries import Link
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.register import RegisteredSegment, RegisterView
 from service.journal.segment import peek_header, segment_paths
+from service.jwk import PublicKey
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,11 +17,11 @@ import msgspec
 
 from service.clock import Clock
 from service.errors import JournalUnwritable
-from service.jose import PrivateKey
 from service.journal.batch import Batch
 from service.journal.entries import MAX_CONTENT_BYTES, Link, Pending, Receipt
 from service.journal.opening import OpenSegment, SegmentOpener
 from service.journal.register import Register, RegisterFeed
+from service.jwk import PrivateKey
 
 #: Sealing this many takes some 8 ms of the event loop; what is beyond waits for the batch after.
 MAX_BATCH: Final = 512

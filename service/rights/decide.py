@@ -6,6 +6,7 @@ docs/degraded_modes.md explains every rule. The one that settles doubts: never a
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import itertools
 from collections.abc import Mapping, Sequence
 
@@ -80,7 +81,7 @@ def decide(
     record: tuple[Contract, ...] | Absence, query: Query, knowledge: Knowledge, stance: Stance, now: dt.datetime
 ) -> Decision:
     """The decision on a record, or on its absence. The order of the record's contracts makes no difference."""
-    own = _mode_and_source(knowledge, stance)
+    own = _mode_and_source(knowledge.kind, stance.mode, stance.upstream_failed, stance.pinned, stance.clock_suspect)
     obstacle = _obstacle(record, query, knowledge, now)
     if obstacle:
         return _undetermined((*own, obstacle))
@@ -100,16 +101,23 @@ def decide(
     return _overall(own, shown, query, knowledge)
 
 
-def _mode_and_source(knowledge: Knowledge, stance: Stance) -> tuple[Reason, ...]:
+@functools.cache  # a few dozen combinations, and every answer asks
+def _mode_and_source(
+    kind: SourceKind,
+    mode: Mode,
+    upstream_failed: bool,  # noqa: FBT001 - a cache sees positions only
+    pinned: bool,  # noqa: FBT001
+    clock_suspect: bool,  # noqa: FBT001
+) -> tuple[Reason, ...]:
     reasons = []
-    if knowledge.kind is not _UPSTREAM:
-        if stance.mode is Mode.DEGRADED:
+    if kind is not _UPSTREAM:
+        if mode is Mode.DEGRADED:
             reasons.append(Reason.UPSTREAM_DISABLED)
-        elif stance.mode is Mode.LIVE and stance.upstream_failed:
+        elif mode is Mode.LIVE and upstream_failed:
             reasons.append(Reason.UPSTREAM_UNAVAILABLE)
-        if stance.pinned:
+        if pinned:
             reasons.append(Reason.SNAPSHOT_PINNED)
-    if stance.clock_suspect:
+    if clock_suspect:
         reasons.append(Reason.CLOCK_SUSPECT)
     return tuple(reasons)
 

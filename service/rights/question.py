@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from service import identifiers, jose
+from service import identifiers
 from service.rights.model import Query
+from service.strictjson import canonical
 
 
 def normalised(query: Query) -> bytes:
@@ -15,7 +16,7 @@ def normalised(query: Query) -> bytes:
         person["nir"] = query.nir
     else:
         person["amc"], person["member"] = query.amc, query.member
-    return jose.canonical(
+    return canonical(
         {
             "beneficiary": person,
             "finess": query.finess,

@@ -21,10 +21,11 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
+from service.base64url import b64u
 from service.errors import BuildError, RowRejected
 from service.files import sync_directory, write_durable
 from service.identifiers import amc_identity, nir_identity
-from service.jose import b64u, sign_general
+from service.jws import sign_general
 from service.rights.model import Amc, Contract
 from service.snapshot import entries
 from service.snapshot.manifest import (

@@ -10,9 +10,9 @@ import msgspec
 
 from service.errors import SnapshotRefused
 from service.files import write_durable
-from service.jose import canonical
 from service.snapshot.guard import Floor, higher_floor
 from service.snapshot.steps import Step
+from service.strictjson import canonical
 
 #: Its name among what a node remembers (`<home>/node`).
 FLOOR_FILE: Final = "floor.json"

@@ -15,8 +15,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Final, Self
 
+from service.base64url import b64u
 from service.errors import SnapshotRefused
-from service.jose import b64u
 from service.snapshot.steps import Step
 
 MANIFEST_FILE: Final = "manifest.json"

@@ -11,11 +11,11 @@ from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
+from service.base64url import b64u_decode
 from service.errors import SignatureRejected, SnapshotRefused
-from service.jose import b64u_decode, canonical
 from service.rights.model import Guarantee, StandIn
 from service.snapshot.steps import Step
-from service.strictjson import parse_strict
+from service.strictjson import canonical, parse_strict
 
 MANIFEST_TYP: Final = "relais-snapshot+jws"
 MANIFEST_FORMAT: Final = "relais-snapshot/1"

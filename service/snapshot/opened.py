@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
-from service.rights.model import Absence, Amc, Contract, Knowledge, SourceKind
+from service.rights.model import Amc, Knowledge, SourceKind
 from service.snapshot.folder import Progress, quiet
 from service.snapshot.manifest import AmcEntry, Manifest
 from service.snapshot.records import RecordStore
@@ -22,12 +22,14 @@ PARIS: Final = ZoneInfo("Europe/Paris")
 class Snapshot:
     """An open, verified snapshot of one process. `digest` is the SHA-256 of the manifest's payload."""
 
-    __slots__ = ("digest", "manifest", "records")
+    __slots__ = ("digest", "find", "manifest", "records")
 
     def __init__(self, manifest: Manifest, digest: str, records: RecordStore) -> None:
         self.manifest = manifest
         self.digest = digest
         self.records = records
+        #: The contracts of a canonical identity, or why there are none. Bound once: every answer calls it.
+        self.find = records.find
 
     @property
     def sequence(self) -> int:
@@ -44,10 +46,6 @@ class Snapshot:
             amcs={entry.amc: _amc(entry) for entry in self.manifest.amcs},
             out_of_scope=frozenset(number.zfill(10) for number in out_of_scope),
         )
-
-    def find(self, identity: str) -> tuple[Contract, ...] | Absence:
-        """The contracts of a canonical identity, or why there are none."""
-        return self.records.find(identity)
 
     def close(self) -> None:
         """Unmap the records; no lookup may follow."""

@@ -6,9 +6,10 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from service.base64url import b64u_decode
 from service.errors import KeyRejected, SignatureRejected
-from service.jose import b64u_decode, parse_json_object
 from service.snapshot.seal import MIN_PEPPER_SIZE
+from service.strictjson import parse_json_object
 
 
 def load_peppers(path: Path) -> dict[str, bytes]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import IO, Final
 
 from service.errors import RowRejected
-from service.jose import canonical
+from service.strictjson import canonical
 
 _FIRST_LINES: Final = 3
 _KINDS_SHOWN: Final = 8

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.base64url import sha256_b64u
 from service.errors import SignatureRejected, SnapshotRefused
 from service.files import write_durable
-from service.jose import PrivateKey, add_signature, sha256_b64u, unverified_payload, verify_general
+from service.jwk import PrivateKey
+from service.jws import add_signature, unverified_payload, verify_general
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet
 from service.snapshot.manifest import MANIFEST_TYP, Manifest, parse_manifest
 from service.snapshot.steps import Step

@@ -14,17 +14,11 @@ from typing import Annotated, Any, Final
 
 import msgspec
 
+from service.base64url import sha256_b64u
 from service.errors import KeyRejected, SignatureRejected, TrustRefused
-from service.jose import (
-    PublicKey,
-    canonical,
-    is_private_jwk,
-    parse_public_jwk,
-    sha256_b64u,
-    unverified_payload,
-    verify_general,
-)
-from service.strictjson import parse_strict
+from service.jwk import PublicKey, is_private_jwk, parse_public_jwk
+from service.jws import unverified_payload, verify_general
+from service.strictjson import canonical, parse_strict
 
 TRUST_TYP: Final = "relais-trust+jws"
 #: Fifty people with several keys each need a tenth of it; a trust file is parsed before its signatures can be checked.

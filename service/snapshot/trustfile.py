@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import TrustRefused
-from service.jose import PrivateKey, PublicKey, sign_general
+from service.jwk import PrivateKey, PublicKey
+from service.jws import sign_general
 from service.snapshot.trust import (
     MAX_TRUST_BYTES,
     TRUST_TYP,

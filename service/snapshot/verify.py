@@ -15,8 +15,9 @@ from typing import Final
 
 import orjson
 
+from service.base64url import sha256_b64u
 from service.errors import LayerRejected, SignatureRejected, SnapshotRefused, TrustRefused
-from service.jose import sha256_b64u, verify_general
+from service.jws import verify_general
 from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
 from service.snapshot.manifest import MANIFEST_TYP, Manifest, parse_manifest

@@ -26,7 +26,7 @@ from service.errors import (
     PreconditionRequired,
     StoreUnavailable,
 )
-from service.jose import PrivateKey
+from service.jwk import PrivateKey
 from service.web.bodies import read_json
 from service.web.context import CONTEXT
 from service.web.decoding import ModeBody, decode, refuse_repeated_keys

@@ -18,9 +18,9 @@ import orjson
 import structlog
 from msgspec import UNSET
 
-from service import jose
 from service.access.clients import Client
 from service.access.gate import resolve_finess
+from service.base64url import b64u
 from service.errors import AccessError, CallerError, JournalUnwritable, NoSnapshot
 from service.journal.entries import Pending, Receipt
 from service.rights import question
@@ -29,6 +29,7 @@ from service.rights.lookup import find_record
 from service.rights.model import Absence, Contract, Query, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.strictjson import canonical
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
@@ -72,13 +73,20 @@ class Answerer:
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
-            loop.call_soon(self._take_turn)
+            loop.call_soon(self._gather, 0)
         case = _Case(client, body, loop.create_future())
         self._waiting.append(case)
         return case.future
 
-    def _take_turn(self) -> None:
+    def _gather(self, seen: int) -> None:
+        """Wait another turn of the loop while more queries keep coming in; a lone one waits for one turn."""
+        if len(self._waiting) > seen:
+            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
+            return
         cases, self._waiting = self._waiting, []
+        self._answer(cases)
+
+    def _answer(self, cases: list[_Case]) -> None:
         try:
             self._work(cases)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
@@ -87,8 +95,7 @@ class Answerer:
                 return
             # What is wrong with one query must not cost the others their answers.
             for case in cases:
-                self._waiting = [case]
-                self._take_turn()
+                self._answer([case])
 
     def _work(self, cases: list[_Case]) -> None:
         context = self._context
@@ -111,7 +118,7 @@ class Answerer:
             case.members = render(case.decision, knowledge)
         self._complete(cases, now)
         for case in cases:
-            case.answer = jose.canonical(case.members)
+            case.answer = canonical(case.members)
         if not cases:
             return
         recorded = journal.record_all([_pending(case, knowledge.snapshot) for case in cases])
@@ -152,7 +159,7 @@ class Answerer:
             members["id"] = uuid7(milliseconds, chance[start + _OPENING_BYTES : start + _CHANCE_BYTES])
             members["at"] = at
             members["for"] = {"client": case.client.id, "finess": query.finess}
-            members["asked"] = jose.b64u(commitment(case.opening, case.asked))
+            members["asked"] = b64u(commitment(case.opening, case.asked))
             members["service_date"] = query.service_date.isoformat()
 
 
@@ -215,6 +222,6 @@ def _envelope(case: _Case, receipt: Receipt) -> bytes:
             "answer": orjson.Fragment(case.answer),
             "counter_text": case.decision.counter_text,
             "receipt": {"head": receipt.head, "index": receipt.index, "path": receipt.path},
-            "opening": jose.b64u(case.opening),
+            "opening": b64u(case.opening),
         }
     )

@@ -16,8 +16,8 @@ from service.access.gate import Gate
 from service.clock import Clock
 from service.control.format import EVERYWHERE
 from service.control.orders import View
-from service.jose import PublicKey
 from service.journal.writer import JournalWriter
+from service.jwk import PublicKey
 from service.rights.model import Knowledge, Mode, Stance
 from service.settings import Settings
 from service.snapshot.opened import Snapshot

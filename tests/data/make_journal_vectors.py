@@ -18,10 +18,13 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 
-from service import jose
+from service.base64url import b64u, b64u_decode, sha256_b64u
 from service.journal import keys, merkle
 from service.journal.batch import HeadSigner, Sealer
 from service.journal.entries import FORMAT, HEADER_TYP, Header, Pending, Receipt, encode, header_line, journal_id
+from service.jwk import PrivateKey, parse_private_jwk, private_jwk, thumbprint
+from service.jws import sign_compact
+from service.strictjson import canonical
 
 FILE = Path(__file__).with_name("journal_vectors.json")
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -32,12 +35,12 @@ EPHEMERAL = bytes([9]) * 32
 
 def officer_key() -> dict[str, str]:
     key = X25519PrivateKey.from_private_bytes(bytes([7]) * 32)
-    jwk = {"crv": "X25519", "kty": "OKP", "x": jose.b64u(key.public_key().public_bytes_raw())}
-    return {**jwk, "d": jose.b64u(key.private_bytes_raw()), "use": "enc", "kid": jose.thumbprint(jwk)}
+    jwk = {"crv": "X25519", "kty": "OKP", "x": b64u(key.public_key().public_bytes_raw())}
+    return {**jwk, "d": b64u(key.private_bytes_raw()), "use": "enc", "kid": thumbprint(jwk)}
 
 
-def receipt_key() -> jose.PrivateKey:
-    return jose.parse_private_jwk(jose.private_jwk(Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)))
+def receipt_key() -> PrivateKey:
+    return parse_private_jwk(private_jwk(Ed25519PrivateKey.from_private_bytes(bytes([1]) * 32)))
 
 
 def hpke_seal(plaintext: bytes, public: bytes, info: bytes) -> bytes:
@@ -74,7 +77,7 @@ def asked(number: int) -> tuple[dict[str, Any], dict[str, Any], str | None]:
     }
     answer = {
         "advice": "check_card",
-        "asked": jose.b64u(hmac.digest(OPENING, jose.canonical(query), "sha256")),
+        "asked": b64u(hmac.digest(OPENING, canonical(query), "sha256")),
         "at": "2024-02-05T09:30:12.123Z",
         "contracts": [],
         "for": {"client": "pharmacie-1", "finess": "750012346"},
@@ -89,8 +92,8 @@ def asked(number: int) -> tuple[dict[str, Any], dict[str, Any], str | None]:
 def pending(number: int) -> Pending:
     query, answer, identity = asked(number)
     return Pending(
-        answer=jose.canonical(answer),
-        query=jose.canonical(query),
+        answer=canonical(answer),
+        query=canonical(query),
         opening=OPENING,
         identity=identity,
         client="pharmacie-1",
@@ -105,25 +108,25 @@ def pending(number: int) -> Pending:
 
 def segment() -> tuple[dict[str, Any], list[Receipt]]:
     journal, key, officer = journal_id(NOW, bytes(range(10))), receipt_key(), officer_key()
-    wrapped = hpke_seal(DATA_KEY, jose.b64u_decode(officer["x"]), journal.encode())
+    wrapped = hpke_seal(DATA_KEY, b64u_decode(officer["x"]), journal.encode())
     document = {
         "format": keys.KEY_FORMAT,
         "journal": journal,
-        "keys": [{"kid": officer["kid"], "sealed": jose.b64u(wrapped)}],
+        "keys": [{"kid": officer["kid"], "sealed": b64u(wrapped)}],
     }
-    key_file = jose.canonical(document) + b"\n"
+    key_file = canonical(document) + b"\n"
     header = Header(
         at="2024-02-05T09:30:12.123Z",
         format=FORMAT,
         journal=journal,
-        key_sha256=jose.sha256_b64u(key_file),
+        key_sha256=sha256_b64u(key_file),
         node="node-1",
         officers=(officer["kid"],),
         previous=None,
         worker=0,
     )
-    token = jose.sign_compact(encode(header), HEADER_TYP, key)
-    sealer = Sealer(journal, DATA_KEY, HeadSigner(key), jose.sha256_b64u(token.encode()))
+    token = sign_compact(encode(header), HEADER_TYP, key)
+    sealer = Sealer(journal, DATA_KEY, HeadSigner(key), sha256_b64u(token.encode()))
     batches = [sealer.batch([pending(0)], NOW), sealer.batch([pending(n) for n in (1, 2, 3)], NOW)]
     text = header_line(token) + b"".join(batch.data for batch in batches)
     found = {"journal": journal, "key_file": key_file.decode(), "segment": text.decode()}
@@ -134,8 +137,8 @@ def merkle_cases() -> list[dict[str, Any]]:
     cases = []
     for size in range(1, 9):
         leaves = [merkle.leaf_hash(bytes([index])) for index in range(size)]
-        paths = [[jose.b64u(node) for node in merkle.inclusion_path(leaves, index)] for index in range(size)]
-        cases.append({"size": size, "root": jose.b64u(merkle.tree_hash(leaves)), "paths": paths})
+        paths = [[b64u(node) for node in merkle.inclusion_path(leaves, index)] for index in range(size)]
+        cases.append({"size": size, "root": b64u(merkle.tree_hash(leaves)), "paths": paths})
     return cases
 
 
@@ -166,15 +169,15 @@ def make() -> bytes:
     for number, receipt in enumerate(plain):
         query, answer, identity = asked(number)
         questions.append(
-            {"identity": identity, "query": query, "opening": jose.b64u(OPENING), "answer": answer, "receipt": receipt}
+            {"identity": identity, "query": query, "opening": b64u(OPENING), "answer": answer, "receipt": receipt}
         )
     vectors = {
         "keys": {
-            "receipt": jose.private_jwk(receipt_key().key),
+            "receipt": private_jwk(receipt_key().key),
             "officer": officer_key(),
-            "data": jose.b64u(DATA_KEY),
-            "seal": jose.b64u(derived.seal),
-            "subject": jose.b64u(derived.subject),
+            "data": b64u(DATA_KEY),
+            "seal": b64u(derived.seal),
+            "subject": b64u(derived.subject),
         },
         **found,
         "questions": questions,

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import pytest
-from desk import COUNTER, HUB, Counter
 
+from tests.faces.desk import COUNTER, HUB, Counter
 from tests.fleet import Installation, installation
 
 #: So that no budget ever stands between a test and what it asks.

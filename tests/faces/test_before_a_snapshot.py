@@ -6,8 +6,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from desk import COUNTER, NOBODY
 
+from tests.faces.desk import COUNTER, NOBODY
 from tests.fleet import Installation, free_ports
 
 

@@ -7,8 +7,8 @@ import uuid
 from collections.abc import Callable
 
 import pytest
-from desk import COUNTER, HUB, NOBODY, Counter
 
+from tests.faces.desk import COUNTER, HUB, NOBODY, Counter
 from tests.fleet import Installation, Reply
 
 JSON = {"Content-Type": "application/json"}

@@ -6,8 +6,8 @@ import gzip
 import zlib
 
 import pytest
-from desk import COUNTER, NOBODY, Counter
 
+from tests.faces.desk import COUNTER, NOBODY, Counter
 from tests.fleet import Installation
 
 QUERY = {"beneficiary": NOBODY}

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from desk import COUNTER, NOBODY, Counter, person
 
+from tests.faces.desk import COUNTER, NOBODY, Counter, person
 from tests.fleet import Installation, Reply, wait_until
 
 ALL = "/admin/v1/modes/*"

@@ -6,8 +6,8 @@ import json
 from typing import Any
 
 import pytest
-from desk import Counter
 
+from tests.faces.desk import Counter
 from tests.fleet import Reply
 
 

@@ -10,8 +10,8 @@ from http.client import HTTPConnection
 from typing import Any
 
 import pytest
-from desk import COUNTER, HUB, NOBODY, Counter
 
+from tests.faces.desk import COUNTER, HUB, NOBODY, Counter
 from tests.fleet import Reply
 
 QUERY = {"beneficiary": NOBODY}

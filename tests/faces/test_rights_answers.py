@@ -12,7 +12,9 @@ import uuid
 from typing import Any
 
 import pytest
-from desk import (
+
+from stubs.proof import ReceiptError, verify_asked, verify_receipt
+from tests.faces.desk import (
     COUNTER,
     COUNTER_FINESS,
     FICTITIOUS,
@@ -24,8 +26,6 @@ from desk import (
     holder,
     person,
 )
-
-from stubs.proof import ReceiptError, verify_asked, verify_receipt
 
 ANSWER = {
     "advice",

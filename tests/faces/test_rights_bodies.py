@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from desk import Counter, set_member
+
+from tests.faces.desk import Counter, set_member
 
 # Marked through and through: none of these texts may come back.
 NIR, BIRTH_DATE, MEMBER = "185057511600159", "1985-05-12", "MARQUE/4711"

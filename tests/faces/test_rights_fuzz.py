@@ -7,11 +7,11 @@ from contextlib import closing
 from typing import Any
 
 import pytest
-from desk import COUNTER, Counter
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.web.problems import CATALOGUE
+from tests.faces.desk import COUNTER, Counter
 from tests.fleet import Reply
 
 #: Planted wherever a body can hold a text. No field takes it: a tilde is in no alphabet of ours.

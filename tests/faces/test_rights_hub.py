@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import pytest
-from desk import COUNTER, COUNTER_FINESS, HUB, NOBODY, Counter
+
+from tests.faces.desk import COUNTER, COUNTER_FINESS, HUB, NOBODY, Counter
 
 QUERY = {"beneficiary": NOBODY}
 

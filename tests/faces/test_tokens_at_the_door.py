@@ -10,8 +10,8 @@ from typing import Any
 
 import jwt
 import pytest
-from desk import COUNTER, NOBODY, Counter
 
+from tests.faces.desk import COUNTER, NOBODY, Counter
 from tests.fleet import Installation, Reply, write_client_key
 
 QUERY = {"beneficiary": NOBODY}

@@ -6,9 +6,9 @@ import json
 from collections.abc import Iterator
 
 import pytest
-from desk import COUNTER, NOBODY, Counter
-from wire import Answer, Wire
 
+from tests.faces.desk import COUNTER, NOBODY, Counter
+from tests.faces.wire import Answer, Wire
 from tests.fleet import Installation, free_ports, wait_until
 
 BODY = json.dumps({"beneficiary": NOBODY}).encode()

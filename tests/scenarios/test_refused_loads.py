@@ -11,7 +11,8 @@ from typing import Any
 import orjson
 import pytest
 
-from service.jose import add_signature, b64u_decode, sign_general
+from service.base64url import b64u_decode
+from service.jws import add_signature, sign_general
 from service.keyfiles import load_private
 from service.snapshot.manifest import MANIFEST_TYP
 from tests.fleet import Installation

@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey, X25519PublicKey
 
+from service.base64url import b64u_decode
 from service.errors import KeyRejected, OperatorError
-from service.jose import b64u_decode, is_private_jwk, parse_private_jwk, parse_public_jwk, thumbprint
+from service.jwk import is_private_jwk, parse_private_jwk, parse_public_jwk, thumbprint
 from service.keyfiles import (
     MAX_KEY_FILE_BYTES,
     KeyUse,

@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.utils import decode_dss_signature
 from cryptography.hazmat.primitives.hashes import SHA256
 
 from service.access.clients import Client, parse_client
-from service.jose import PrivateKey, parse_private_jwk, private_jwk
+from service.jwk import PrivateKey, parse_private_jwk, private_jwk
 
 AUDIENCE = "relais-droits"
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, tzinfo=dt.UTC)

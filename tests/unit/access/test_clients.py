@@ -6,14 +6,14 @@ from unittest.mock import patch
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from forge import Bench, b64, new_ec, new_ed
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import clients
 from service.access.clients import MAX_KEYS, ClientClass, Registry, Watch, client_body, parse_client
 from service.errors import InvalidField
-from service.jose import PrivateKey, private_jwk
+from service.jwk import PrivateKey, private_jwk
+from tests.unit.access.forge import Bench, b64, new_ec, new_ed
 
 ED, EC = new_ed(), new_ec()
 

@@ -6,8 +6,6 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from forge import AUDIENCE, NOW, Bench, T, client, new_ed
-from forgeries import FORGERIES
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -23,6 +21,8 @@ from service.errors import (
     TokenInvalid,
     TokenMissing,
 )
+from tests.unit.access.forge import AUDIENCE, NOW, Bench, T, client, new_ed
+from tests.unit.access.forgeries import FORGERIES
 
 
 @dataclass(frozen=True)

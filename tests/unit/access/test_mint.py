@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from forge import AUDIENCE, NOW, Bench, T
 
 from service.access.mint import mint_token
 from service.access.tokens import verify_token
 from service.errors import OperatorError
-from service.jose import PrivateKey
+from service.jwk import PrivateKey
+from tests.unit.access.forge import AUDIENCE, NOW, Bench, T
 
 BENCH = Bench()
 

@@ -7,15 +7,15 @@ from unittest.mock import patch
 
 import jwt.algorithms
 import pytest
-from forge import AUDIENCE, MISSING, NOW, Bench, T, client, new_ec, new_ed
-from forgeries import FORGERIES, P256_ORDER, ec_numbers, ec_raw, unsigned, with_signature
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import tokens
 from service.access.tokens import MAX_TOKEN_CHARS, TRIALS_WITHOUT_KID, verify_token
 from service.errors import AccessError, ClientSuspended, TokenExpired, TokenInvalid
-from service.jose import PrivateKey
+from service.jwk import PrivateKey
+from tests.unit.access.forge import AUDIENCE, MISSING, NOW, Bench, T, client, new_ec, new_ed
+from tests.unit.access.forgeries import FORGERIES, P256_ORDER, ec_numbers, ec_raw, unsigned, with_signature
 
 BENCH = Bench()
 

@@ -5,11 +5,11 @@ import re
 from pathlib import Path
 
 import pytest
-from forge import AUDIENCE, Bench
 
 from service.access.tokens import LEEWAY_SECONDS, MAX_JTI_CHARS, MAX_LIFETIME_SECONDS, MAX_TOKEN_CHARS, verify_token
 from service.clock import SystemClock
-from service.jose import PrivateKey, private_jwk
+from service.jwk import PrivateKey, private_jwk
+from tests.unit.access.forge import AUDIENCE, Bench
 
 PAGE = (Path(__file__).parents[3] / "docs" / "tokens.md").read_text("utf-8")
 BENCH = Bench()

@@ -17,7 +17,7 @@ from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat, pid_space
 from service.control.store import SqliteOrderStore
 from service.errors import ClientSuspended, TokenInvalid
-from service.jose import parse_private_jwk, private_jwk
+from service.jwk import parse_private_jwk, private_jwk
 from service.keyfiles import KeyUse, write_new_key
 from service.settings import Home
 

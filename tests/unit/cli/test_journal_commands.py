@@ -15,7 +15,6 @@ import msgspec
 import orjson
 import pytest
 
-from service import jose
 from service.cli.main import _run
 from service.clock import SystemClock
 from service.control.fleet import FleetStore
@@ -23,6 +22,7 @@ from service.journal.entries import Pending
 from service.journal.writer import JournalWriter
 from service.keyfiles import KeyUse, load_jwks, load_private, write_new_key
 from service.settings import Home
+from service.strictjson import canonical
 
 ANSWER = {
     "id": "018d7892-0000-7000-8000-000000000000",
@@ -78,7 +78,7 @@ def response(home: Home, tmp_path: Path) -> Path:
         writer = JournalWriter(home.journal, "node-1", 0, key, officer, SystemClock(), register)
         await writer.start()
         waiting = Pending(
-            answer=jose.canonical(ANSWER),
+            answer=canonical(ANSWER),
             query=b"{}",
             opening=bytes(16),
             identity="nir|1850575116001|1985-05-12|1",

@@ -15,7 +15,7 @@ from service.control.fleet import FleetStore, Heartbeat, pid_space
 from service.control.replica import Replica
 from service.control.store import SqliteOrderStore
 from service.errors import OperatorError
-from service.jose import private_jwk
+from service.jwk import private_jwk
 
 AMC = "0775671993"
 

@@ -9,7 +9,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from msgspec.structs import replace
 
 from service.control.format import ORDER_TYP, Order, order_digest, order_payload
-from service.jose import PrivateKey, parse_private_jwk, private_jwk, sign_compact
+from service.jwk import PrivateKey, parse_private_jwk, private_jwk
+from service.jws import sign_compact
 
 NOON = dt.datetime(2024, 1, 29, 12, tzinfo=dt.UTC)
 HOUR = dt.timedelta(hours=1)

@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_chain import NOON
 
 from service.control.fleet import FleetStore, Heartbeat, Segment, pid_space
 from service.errors import ChainBroken, StoreUnavailable
+from tests.unit.control.control_chain import NOON
 
 
 @pytest.fixture

@@ -4,12 +4,12 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from control_chain import NOON
-from test_fleet import beat
 
 from service.control.fleet import FleetStore
 from service.control.follow import describe_worker, laggards, wait_for_fleet
 from service.errors import StoreUnavailable
+from tests.unit.control.control_chain import NOON
+from tests.unit.control.test_fleet import beat
 
 
 class Hands:

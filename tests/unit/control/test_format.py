@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from control_chain import HOUR, KEY, NOON, make_chain, make_order, registration
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -22,7 +21,8 @@ from service.control.format import (
     parse_scope,
 )
 from service.errors import ChainBroken, InvalidField, SignatureRejected
-from service.jose import verify_compact
+from service.jws import verify_compact
+from tests.unit.control.control_chain import HOUR, KEY, NOON, make_chain, make_order, registration
 
 FULL_WIDTH = {ord("0") + n: 0xFF10 + n for n in range(10)}
 ARABIC_INDIC = {ord("0") + n: 0x0660 + n for n in range(10)}

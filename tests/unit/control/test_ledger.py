@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_chain import HOUR, KEY, KEYS, NOON, make_chain, make_key, make_order, registration
 from msgspec.structs import replace
 
 from service.control import replica as replica_module
@@ -28,7 +27,8 @@ from service.errors import (
     StoreUnavailable,
     VersionConflict,
 )
-from service.jose import sign_compact
+from service.jws import sign_compact
+from tests.unit.control.control_chain import HOUR, KEY, KEYS, NOON, make_chain, make_key, make_order, registration
 
 
 class Node:

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
 import pytest
-from control_chain import NOON
-from test_orders import AMC, state_of
-from test_state import mode
 
 from service.control.modes import check_mode, differing_scopes
 from service.errors import OperatorError
+from tests.unit.control.control_chain import NOON
+from tests.unit.control.test_orders import AMC, state_of
+from tests.unit.control.test_state import mode
 
 
 def test_live_needs_an_upstream():

@@ -5,13 +5,13 @@ from itertools import pairwise
 from typing import Any
 
 import pytest
-from control_chain import DIGEST, HOUR, NOON, make_order, registration
 from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from service.control.orders import Order, State, fold, fold_all
 from service.errors import ChainBroken, Conflict, InvalidField, NotFound, RelaisError
+from tests.unit.control.control_chain import DIGEST, HOUR, NOON, make_order, registration
 
 AMC = "0775671993"
 

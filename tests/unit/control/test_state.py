@@ -3,12 +3,12 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from control_chain import HOUR, NOON, make_order
 from hypothesis import given
 from hypothesis import strategies as st
-from test_orders import AMC, accepted, activate, histories, numbered, pin, state_of
 
 from service.control.orders import Order, State
+from tests.unit.control.control_chain import HOUR, NOON, make_order
+from tests.unit.control.test_orders import AMC, accepted, activate, histories, numbered, pin, state_of
 
 OTHER = "0123456789"
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from control_chain import HOUR, KEY, KEYS, NOON
 
 from service.clock import SystemClock
 from service.control.ledger import Intent, Ledger
@@ -16,6 +15,7 @@ from service.control.state import View
 from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
 from service.errors import NoSnapshot
+from tests.unit.control.control_chain import HOUR, KEY, KEYS, NOON
 
 
 class HandClock:

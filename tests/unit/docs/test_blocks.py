@@ -9,11 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pages
 import pytest
-from pages import DOCS, ROOT, fenced
 
 from tests.fleet import Installation, installation
+from tests.unit.docs import pages
+from tests.unit.docs.pages import DOCS, ROOT, fenced
 
 _SEPARATOR = "~~~ block ended"
 

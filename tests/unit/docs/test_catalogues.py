@@ -7,10 +7,8 @@ import tomllib
 from functools import reduce
 
 import msgspec
-import pages
 import pytest
 from cyclopts import App
-from pages import ROOT, named, rows, sections, text
 
 from service.access.clients import ClientClass
 from service.cli.dispatch import app
@@ -26,6 +24,8 @@ from service.snapshot.steps import Step
 from service.web import routes, status
 from service.web.decoding import Beneficiary, ModeBody, RightsBody
 from service.web.problems import CATALOGUE
+from tests.unit.docs import pages
+from tests.unit.docs.pages import ROOT, named, rows, sections, text
 
 SECTIONS = {name: getattr(Settings(), name) for name in Settings.__struct_fields__}
 

@@ -3,12 +3,12 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-import pages
 import pytest
 from cyclopts import App
-from pages import ROOT, Shown, name
 
 from service.cli.dispatch import app
+from tests.unit.docs import pages
+from tests.unit.docs.pages import ROOT, Shown, name
 
 _LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
 COMMANDS = list(pages.commands())

@@ -3,7 +3,8 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from journal_node import Node
+
+from tests.unit.journal.journal_node import Node
 
 
 @pytest.fixture

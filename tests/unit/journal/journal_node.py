@@ -14,25 +14,27 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 
-from service import jose
+from service.base64url import b64u
 from service.errors import StoreUnavailable
 from service.journal.entries import Disclosed, Pending, Receipt
 from service.journal.officer import OfficerPrivateKey, parse_officer_private_jwk
 from service.journal.writer import JournalWriter
+from service.jwk import PrivateKey, parse_private_jwk, private_jwk, thumbprint
+from service.strictjson import canonical
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
 NODE = "node-1"
 OPENING = bytes(range(16))
 
 
-def signing_key(seed: int = 1) -> jose.PrivateKey:
-    return jose.parse_private_jwk(jose.private_jwk(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)))
+def signing_key(seed: int = 1) -> PrivateKey:
+    return parse_private_jwk(private_jwk(Ed25519PrivateKey.from_private_bytes(bytes([seed]) * 32)))
 
 
 def officer_jwk(seed: int = 7) -> dict[str, str]:
     key = X25519PrivateKey.from_private_bytes(bytes([seed]) * 32)
-    jwk = {"kty": "OKP", "crv": "X25519", "x": jose.b64u(key.public_key().public_bytes_raw())}
-    return {**jwk, "d": jose.b64u(key.private_bytes_raw()), "use": "enc", "kid": jose.thumbprint(jwk)}
+    jwk = {"kty": "OKP", "crv": "X25519", "x": b64u(key.public_key().public_bytes_raw())}
+    return {**jwk, "d": b64u(key.private_bytes_raw()), "use": "enc", "kid": thumbprint(jwk)}
 
 
 def public(jwk: dict[str, str]) -> dict[str, str]:
@@ -44,12 +46,12 @@ def officer(seed: int = 7) -> OfficerPrivateKey:
 
 
 def answer(number: int = 0) -> dict[str, Any]:
-    query = jose.canonical({"beneficiary": {"nir": "1850575116001", "birth_date": "1985-05-12", "birth_rank": 1}})
+    query = canonical({"beneficiary": {"nir": "1850575116001", "birth_date": "1985-05-12", "birth_rank": 1}})
     return {
         "id": f"018d7892-{number:04x}-7000-8000-000000000000",
         "at": "2024-02-05T09:30:12.123Z",
         "for": {"client": "pharmacie-1", "finess": "750012346"},
-        "asked": jose.b64u(hmac.digest(OPENING, query, "sha256")),
+        "asked": b64u(hmac.digest(OPENING, query, "sha256")),
         "service_date": "2024-02-05",
         "mode": "degraded",
         "mode_order": None,
@@ -65,8 +67,8 @@ def answer(number: int = 0) -> dict[str, Any]:
 
 def pending(number: int = 0, **changes: Any) -> Pending:
     fields: dict[str, Any] = {
-        "answer": jose.canonical(answer(number)),
-        "query": jose.canonical({"beneficiary": {"nir": "1850575116001", "birth_date": "1985-05-12", "birth_rank": 1}}),
+        "answer": canonical(answer(number)),
+        "query": canonical({"beneficiary": {"nir": "1850575116001", "birth_date": "1985-05-12", "birth_rank": 1}}),
         "opening": OPENING,
         "identity": f"nir|1850575116001|1985-05-12|{1 + number % 9}",
         "client": "pharmacie-1",

@@ -9,7 +9,6 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from service import jose
 from service.errors import SignatureRejected
 from service.journal.entries import (
     Entry,
@@ -26,6 +25,7 @@ from service.journal.entries import (
     parse_header,
     parse_header_line,
 )
+from service.strictjson import canonical
 
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=20)
 COUNT = st.integers(0, 2**53)
@@ -60,7 +60,7 @@ HEADERS = st.builds(
 
 @given(ENTRIES | HEADS | HEADERS)
 def test_an_encoding_is_its_own_rfc_8785_form(value: Entry | Head | Header):
-    assert jose.canonical(orjson.loads(encode(value))) == encode(value)
+    assert canonical(orjson.loads(encode(value))) == encode(value)
 
 
 @given(ENTRIES)

@@ -4,12 +4,13 @@ import copy
 
 import msgspec
 import pytest
-from journal_node import NOW, answer, pending, signing_key
 
-from service import jose
 from service.journal.batch import HeadSigner, Sealer
 from service.journal.entries import HEAD_TYP
 from service.journal.receipt import ReceiptFault, verify_receipt
+from service.jws import sign_compact
+from service.strictjson import canonical
+from tests.unit.journal.journal_node import NOW, answer, pending, signing_key
 
 KEY = signing_key()
 KEYS = {KEY.kid: KEY.public}
@@ -23,7 +24,7 @@ def test_a_receipt_holds_for_its_answer_as_object_and_as_bytes(index: int):
     assert (verdict.valid, verdict.reason) == (True, None)
     assert verdict.head is not None
     assert (verdict.head.first, verdict.head.size) == (0, 7)
-    assert verify_receipt(jose.canonical(answer(index)), RECEIPTS[index], KEYS).valid
+    assert verify_receipt(canonical(answer(index)), RECEIPTS[index], KEYS).valid
 
 
 def test_every_changed_member_of_an_answer_is_found():
@@ -42,9 +43,9 @@ def test_a_receipt_does_not_hold_for_another_answer_of_its_batch():
     [
         ({"head": "x"}, "malformed_head"),
         ({"head": 1}, "malformed_receipt"),
-        ({"head": jose.sign_compact(b"{}", "JWT", KEY)}, "malformed_head"),
-        ({"head": jose.sign_compact(b"{}", HEAD_TYP, KEY)}, "malformed_head"),
-        ({"head": jose.sign_compact(b"{}", HEAD_TYP, signing_key(2))}, "unknown_key"),
+        ({"head": sign_compact(b"{}", "JWT", KEY)}, "malformed_head"),
+        ({"head": sign_compact(b"{}", HEAD_TYP, KEY)}, "malformed_head"),
+        ({"head": sign_compact(b"{}", HEAD_TYP, signing_key(2))}, "unknown_key"),
         ({"head": RECEIPTS[3]["head"][:-4] + "AAAA"}, "bad_signature"),
         ({"index": -1}, "index_outside_batch"),
         ({"index": 7}, "index_outside_batch"),

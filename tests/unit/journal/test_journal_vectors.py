@@ -14,16 +14,16 @@ import orjson
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from journal_node import naive_root
 
-from service import jose
 from service.journal.officer import open_segment, parse_officer_private_jwk
 from service.journal.reader import read_segment
 from service.journal.receipt import verify_receipt
+from service.jwk import parse_public_jwk
+from tests.unit.journal.journal_node import naive_root
 
 DATA = Path(__file__).parents[2] / "data"
 VECTORS: dict[str, Any] = orjson.loads((DATA / "journal_vectors.json").read_bytes())
-KEY = jose.parse_public_jwk(VECTORS["keys"]["receipt"])
+KEY = parse_public_jwk(VECTORS["keys"]["receipt"])
 KEYS = {KEY.kid: KEY}
 
 

@@ -14,12 +14,13 @@ import orjson
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from journal_node import NODE, Node, pending, signing_key
 
-from service import jose
+from service.base64url import sha256_b64u
 from service.journal.damage import Cause
 from service.journal.entries import HEAD_TYP, encode, head_line, parse_head, unverified_payload
 from service.journal.verify import JournalReport, verify_journal
+from service.jws import sign_compact
+from tests.unit.journal.journal_node import NODE, Node, pending, signing_key
 
 BATCHES = (1, 4, 1, 3)
 
@@ -267,8 +268,8 @@ async def test_a_segment_rewritten_under_its_own_name_is_a_fork(written: Node):
     lines = read(path)
     head = parse_head(unverified_payload(orjson.loads(lines[2])["head"]))
     changed = lines[1].replace(b"pharmacie-1", b"pharmacie-2")
-    forged = msgspec.structs.replace(head, entries=jose.sha256_b64u(changed))
-    token = jose.sign_compact(encode(forged), HEAD_TYP, written.key)
+    forged = msgspec.structs.replace(head, entries=sha256_b64u(changed))
+    token = sign_compact(encode(forged), HEAD_TYP, written.key)
     rewrite(path, [lines[0], changed, head_line(token), *lines[3:]])
     findings = check(written).findings
     # The rewritten head verifies; the one after it still follows the true one.

@@ -17,9 +17,8 @@ from typing import Any
 import msgspec
 import orjson
 import pytest
-from journal_node import NODE, Node, answer, officer_jwk, pending, public, signing_key
 
-from service import jose
+from service.base64url import b64u
 from service.errors import ChainBroken, JournalUnwritable, KeyRejected
 from service.journal import register as register_module
 from service.journal import segment as segment_module
@@ -32,6 +31,8 @@ from service.journal.receipt import verify_receipt
 from service.journal.segment import peek_header
 from service.journal.verify import verify_journal
 from service.journal.writer import JournalWriter
+from service.strictjson import canonical
+from tests.unit.journal.journal_node import NODE, Node, answer, officer_jwk, pending, public, signing_key
 
 
 @pytest.fixture(autouse=True)
@@ -369,7 +370,7 @@ def test_a_journal_without_an_officer_is_refused(node: Node):
 CHILD = """
 import asyncio, sys
 from pathlib import Path
-from journal_node import Node, pending
+from tests.unit.journal.journal_node import Node, pending
 
 async def main() -> None:
     node = Node(Path(sys.argv[1]))
@@ -413,5 +414,5 @@ def test_kill_9_loses_no_acknowledged_answer(node: Node):
         head, index, number = line.split()
         position = find_head(node.directory, head)
         assert position is not None
-        expected = jose.b64u(leaf_hash(jose.canonical(answer(int(number)))))
+        expected = b64u(leaf_hash(canonical(answer(int(number)))))
         assert leaves[position.journal, position.first + int(index)] == expected

@@ -7,10 +7,10 @@ from contextlib import suppress
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_node import naive_path, naive_root
 
 from service.errors import ReceiptRejected
 from service.journal import merkle
+from tests.unit.journal.journal_node import naive_path, naive_root
 
 SIZES = st.integers(1, 70)
 

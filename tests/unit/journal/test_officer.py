@@ -11,12 +11,13 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDFExpand
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_node import OPENING, Node, answer, officer, officer_jwk, pending, public
 
-from service import jose
+from service.base64url import b64u, b64u_decode
 from service.errors import JournalDamaged, KeyRejected
 from service.journal.keys import Pseudonyms, derive, parse_officer_jwk, wrap
 from service.journal.officer import contradictions, open_segment, parse_officer_private_jwk, unwrap
+from service.strictjson import canonical, parse_json_object
+from tests.unit.journal.journal_node import OPENING, Node, answer, officer, officer_jwk, pending, public
 
 JOURNAL = "018d7892-0000-7000-8000-000000000000"
 DATA_KEY = bytes(range(32))
@@ -29,10 +30,10 @@ async def test_an_officer_opens_what_was_sealed(node: Node):
     for number, item in enumerate(opened):
         assert item.content is not None
         assert item.content["answer"] == answer(number)
-        query = jose.canonical(item.content["query"])
-        opening = jose.b64u_decode(item.content["opening"])
+        query = canonical(item.content["query"])
+        opening = b64u_decode(item.content["opening"])
         assert opening == OPENING
-        assert jose.b64u(hmac.digest(opening, query, "sha256")) == item.content["answer"]["asked"]
+        assert b64u(hmac.digest(opening, query, "sha256")) == item.content["answer"]["asked"]
         assert contradictions(item) == ()
 
 
@@ -100,8 +101,8 @@ def test_every_officer_unwraps_the_same_key_and_only_under_its_journal():
 def test_the_wrapping_is_rfc_9180_base_mode_as_the_format_says():
     """Written out from the RFC, so that the bytes do not depend on one library."""
     private = officer()
-    (item,) = jose.parse_json_object(wrap(DATA_KEY, JOURNAL, [parse_officer_jwk(public(officer_jwk()))]))["keys"]
-    sealed = jose.b64u_decode(item["sealed"])
+    (item,) = parse_json_object(wrap(DATA_KEY, JOURNAL, [parse_officer_jwk(public(officer_jwk()))]))["keys"]
+    sealed = b64u_decode(item["sealed"])
     encapsulated, ciphertext = sealed[:32], sealed[32:]
 
     def extract(suite: bytes, salt: bytes, label: bytes, key: bytes) -> bytes:

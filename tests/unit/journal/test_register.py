@@ -8,12 +8,12 @@ from pathlib import Path
 from typing import Protocol
 
 import pytest
-from journal_node import MemoryRegister, Node, pending
 
 from service.control.fleet import FleetStore
 from service.journal.damage import Cause
 from service.journal.register import Register, RegisterView
 from service.journal.verify import verify_journal
+from tests.unit.journal.journal_node import MemoryRegister, Node, pending
 
 AT = "2024-02-05T09:30:12.123Z"
 

@@ -6,13 +6,13 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from journal_node import NODE, Node
 
+from service.base64url import sha256_b64u
 from service.errors import JournalDamaged
-from service.jose import sha256_b64u
 from service.journal import segment
 from service.journal.entries import parse_head_line, parse_header_line
 from service.journal.segment import last_whole_head, latest_link, paris_day
+from tests.unit.journal.journal_node import NODE, Node
 
 
 def hashes(path: Path) -> list[str]:

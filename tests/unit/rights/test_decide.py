@@ -5,7 +5,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from rights_cases import (
+
+from service.rights.decide import Decision, is_expired
+from service.rights.model import Absence, Advice, Mode, OnUnknown, SourceKind, Stance, Status
+from service.rights.reasons import Reason
+from tests.unit.rights.rights_cases import (
     GUARANTEE,
     ONE,
     OTHER,
@@ -20,10 +24,6 @@ from rights_cases import (
     query,
     verdict,
 )
-
-from service.rights.decide import Decision, is_expired
-from service.rights.model import Absence, Advice, Mode, OnUnknown, SourceKind, Stance, Status
-from service.rights.reasons import Reason
 
 OPEN, UNKNOWN, CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED
 BOTH = knowing(amc(ONE), amc(TWO))

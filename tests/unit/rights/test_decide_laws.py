@@ -10,12 +10,12 @@ import msgspec
 import orjson
 from hypothesis import given
 from hypothesis import strategies as st
-from rights_cases import GUARANTEE, ONE, OTHER, TWO, amc, at, contract, day, knowing, query, suspended
 
 from service.rights.decide import Decision, decide
 from service.rights.model import Absence, Contract, Knowledge, Mode, OnUnknown, Query, SourceKind, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from tests.unit.rights.rights_cases import GUARANTEE, ONE, OTHER, TWO, amc, at, contract, day, knowing, query, suspended
 
 World = tuple[tuple[Contract, ...], Query, Knowledge, Stance, dt.datetime]
 OPEN, UNKNOWN, CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED

@@ -6,12 +6,25 @@ from typing import Any
 import orjson
 import pytest
 from hypothesis import given
-from rights_cases import GUARANTEE, ONE, OTHER, TWO, amc, ask, at, contract, day, knowing, query, suspended
-from test_decide_laws import World, worlds
 
 from service.rights.decide import decide
 from service.rights.model import Contract, Knowledge, Mode, SourceKind, Stance
 from service.rights.render import instant, render
+from tests.unit.rights.rights_cases import (
+    GUARANTEE,
+    ONE,
+    OTHER,
+    TWO,
+    amc,
+    ask,
+    at,
+    contract,
+    day,
+    knowing,
+    query,
+    suspended,
+)
+from tests.unit.rights.test_decide_laws import World, worlds
 
 HEAD = {"amc", "amc_name", "status", "reasons"}
 CARD = HEAD | {

@@ -4,10 +4,23 @@ import datetime as dt
 
 import msgspec
 import pytest
-from rights_cases import ONE, STANCE, Verdict, amc, ask, at, contract, day, knowing, query, suspended, verdict
 
 from service.rights.model import Status
 from service.rights.reasons import Reason
+from tests.unit.rights.rights_cases import (
+    ONE,
+    STANCE,
+    Verdict,
+    amc,
+    ask,
+    at,
+    contract,
+    day,
+    knowing,
+    query,
+    suspended,
+    verdict,
+)
 
 OPEN, UNKNOWN, CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED
 

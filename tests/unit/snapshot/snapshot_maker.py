@@ -11,7 +11,9 @@ from typing import Any
 import msgspec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from service.jose import PrivateKey, b64u, parse_private_jwk, private_jwk, sha256_b64u, sign_general
+from service.base64url import b64u, sha256_b64u
+from service.jwk import PrivateKey, parse_private_jwk, private_jwk
+from service.jws import sign_general
 from service.rights.model import Contract, OnUnknown, StandIn
 from service.snapshot.entries import encode_contract, encode_entry
 from service.snapshot.guard import Floor, floor_of

@@ -12,17 +12,18 @@ import lmdb
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
-from made_rows import NIR, NOW, PEPPER, csv_text, ndjson, nir_of, plan, row
 
+from service.base64url import sha256_b64u
 from service.errors import BuildError
 from service.identifiers import amc_identity, nir_identity
-from service.jose import sha256_b64u, unverified_payload
+from service.jws import unverified_payload
 from service.rights.model import Absence
 from service.snapshot import build
 from service.snapshot.build import BuildPlan, build_snapshot
 from service.snapshot.manifest import parse_manifest
 from service.snapshot.records import Layer
 from service.snapshot.seal import LayerKey
+from tests.unit.snapshot.made_rows import NIR, NOW, PEPPER, csv_text, ndjson, nir_of, plan, row
 
 SALT = bytes(range(16))
 OTHER_AMC = "0012345678"

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snapshot_maker import ALICE, IDENTITY, NOW, SnapshotMaker, amc_entry, conditions, floor, floor_left_by
 
 from service.errors import OperatorError, SnapshotRefused
 from service.snapshot import stage as stage_module
@@ -22,6 +21,16 @@ from service.snapshot.opened import open_snapshot
 from service.snapshot.steps import Step
 from service.snapshot.verdict import verdict_path
 from service.snapshot.verify import Examination, Ordered
+from tests.unit.snapshot.snapshot_maker import (
+    ALICE,
+    IDENTITY,
+    NOW,
+    SnapshotMaker,
+    amc_entry,
+    conditions,
+    floor,
+    floor_left_by,
+)
 
 
 @pytest.fixture

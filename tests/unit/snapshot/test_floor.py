@@ -4,11 +4,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from snapshot_maker import amc_entry, floor
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u
 from service.snapshot.floor import counts_of, encode_floor, floor_of_order, load_floor, parse_floor, raise_floor
+from tests.unit.snapshot.snapshot_maker import amc_entry, floor
 
 
 def test_a_node_that_never_activated_has_no_floor(tmp_path: Path):

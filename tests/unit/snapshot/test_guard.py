@@ -7,14 +7,14 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshot_maker import NOW, POLICY, amc_entry, floor
-from test_manifest import manifest
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u
 from service.rights.model import Guarantee, OnUnknown, StandIn
 from service.snapshot.guard import Finding, check_floor, check_guard, floor_of, higher_floor
 from service.snapshot.steps import Step
+from tests.unit.snapshot.snapshot_maker import NOW, POLICY, amc_entry, floor
+from tests.unit.snapshot.test_manifest import manifest
 
 GRANT = Guarantee("convention 2019", dt.date(2024, 3, 1), 10_000)
 

@@ -7,10 +7,9 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshot_maker import NOW, PEPPER_KID, amc_entry
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import canonical, sha256_b64u
 from service.rights.model import Guarantee, OnUnknown, StandIn
 from service.snapshot.manifest import (
     MAX_INTEGER,
@@ -23,6 +22,8 @@ from service.snapshot.manifest import (
     parse_manifest,
 )
 from service.snapshot.steps import Step
+from service.strictjson import canonical
+from tests.unit.snapshot.snapshot_maker import NOW, PEPPER_KID, amc_entry
 
 
 def manifest(**changes: Any) -> Manifest:

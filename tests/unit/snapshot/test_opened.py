@@ -4,13 +4,23 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from snapshot_maker import AMC, IDENTITY, NOW, POLICY, SnapshotMaker, amc_entry, conditions, contract
 
+from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
-from service.jose import sha256_b64u, unverified_payload
+from service.jws import unverified_payload
 from service.rights.model import Absence, Amc, SourceKind
 from service.snapshot.opened import Snapshot, open_snapshot
 from service.snapshot.verify import Ordered
+from tests.unit.snapshot.snapshot_maker import (
+    AMC,
+    IDENTITY,
+    NOW,
+    POLICY,
+    SnapshotMaker,
+    amc_entry,
+    conditions,
+    contract,
+)
 
 
 def opened(directory: Path, now: dt.datetime = NOW) -> Snapshot:

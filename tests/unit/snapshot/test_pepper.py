@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
+from service.base64url import b64u
 from service.errors import KeyRejected
-from service.jose import b64u
 from service.snapshot.pepper import load_peppers
 
 ONE, TWO = bytes(range(32)), bytes(range(64))

@@ -4,11 +4,11 @@ import datetime as dt
 from pathlib import Path
 
 import pytest
-from made_rows import POLICY
 
 from service.errors import BuildError
 from service.rights.model import Guarantee, OnUnknown, StandIn
 from service.snapshot.policy import load_policy, parse_policy
+from tests.unit.snapshot.made_rows import POLICY
 
 
 def test_a_policy_is_read_by_amc_number():

@@ -5,11 +5,11 @@ import json
 from typing import Any
 
 import pytest
-from made_rows import NIR, json_line, row
 
 from service.errors import BuildError, RowRejected
 from service.rights.model import Suspension
 from service.snapshot.rows import COLUMNS, RowParser
+from tests.unit.snapshot.made_rows import NIR, json_line, row
 
 CONTENT = "Dupont Jeanne"
 

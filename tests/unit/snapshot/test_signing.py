@@ -3,12 +3,12 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from snapshot_maker import ALICE, BOB, STRANGER, SnapshotMaker, conditions, trust
 
 from service.errors import SnapshotRefused
 from service.snapshot.signing import read_draft, sign_folder
 from service.snapshot.steps import Step
 from service.snapshot.verify import Examination
+from tests.unit.snapshot.snapshot_maker import ALICE, BOB, STRANGER, SnapshotMaker, conditions, trust
 
 
 @pytest.fixture

@@ -4,11 +4,11 @@ import gzip
 from pathlib import Path
 
 import pytest
-from made_rows import NIR, csv_text, json_line, ndjson, row
 
 from service.errors import BuildError, RowRejected
 from service.snapshot.rows import RowParser, SourceRow
 from service.snapshot.sources import MAX_LINE_BYTES, Source
+from tests.unit.snapshot.made_rows import NIR, csv_text, json_line, ndjson, row
 
 ROWS = [
     row(),

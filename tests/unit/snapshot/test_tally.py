@@ -5,13 +5,13 @@ from typing import Any
 
 import msgspec
 import pytest
-from made_rows import POLICY, row
 
 from service.snapshot.entries import encode_contract
 from service.snapshot.merge import Merged, State
 from service.snapshot.policy import parse_policy
 from service.snapshot.rows import RowParser
 from service.snapshot.tally import Tally, state_at
+from tests.unit.snapshot.made_rows import POLICY, row
 
 DAY = dt.date(2024, 1, 28)
 

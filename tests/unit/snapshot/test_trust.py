@@ -8,10 +8,10 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from snapshot_maker import ALICE, ALICE_NEW, BOB, CAROL, NOW, ROOT_1, ROOT_2, STRANGER, key_of, trust, trust_roles
 
 from service.errors import SignatureRejected, TrustRefused
-from service.jose import PrivateKey, canonical, private_jwk, sign_general
+from service.jwk import PrivateKey, private_jwk
+from service.jws import sign_general
 from service.snapshot.trust import (
     MAX_TRUST_BYTES,
     TRUST_TYP,
@@ -22,6 +22,20 @@ from service.snapshot.trust import (
     parse_trust,
     verify_next_trust,
     verify_trust,
+)
+from service.strictjson import canonical
+from tests.unit.snapshot.snapshot_maker import (
+    ALICE,
+    ALICE_NEW,
+    BOB,
+    CAROL,
+    NOW,
+    ROOT_1,
+    ROOT_2,
+    STRANGER,
+    key_of,
+    trust,
+    trust_roles,
 )
 
 END = NOW + dt.timedelta(days=365)

@@ -9,7 +9,15 @@ from typing import Any
 
 import msgspec
 import pytest
-from snapshot_maker import (
+
+from service.base64url import sha256_b64u
+from service.errors import SnapshotRefused
+from service.jws import sign_general, unverified_payload
+from service.snapshot import folder as folder_module
+from service.snapshot.manifest import MANIFEST_TYP, BaseRef, FileEntry
+from service.snapshot.steps import Step
+from service.snapshot.verify import Examination, Ordered
+from tests.unit.snapshot.snapshot_maker import (
     ALICE,
     ALICE_NEW,
     BOB,
@@ -25,13 +33,6 @@ from snapshot_maker import (
     floor_left_by,
     trust,
 )
-
-from service.errors import SnapshotRefused
-from service.jose import sha256_b64u, sign_general, unverified_payload
-from service.snapshot import folder as folder_module
-from service.snapshot.manifest import MANIFEST_TYP, BaseRef, FileEntry
-from service.snapshot.steps import Step
-from service.snapshot.verify import Examination, Ordered
 
 
 @pytest.fixture

@@ -10,7 +10,6 @@ import orjson
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
-from counterpart import CLIENT, Office, Service
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import OKPAlgorithm
 
@@ -19,6 +18,7 @@ from stubs.connection import Signer
 from stubs.load import Sample, read_queries, report, run, text
 from stubs.pharmacy import _parser
 from stubs.population import Population, write_rows
+from tests.unit.stubs.counterpart import CLIENT, Office, Service
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
 Load = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]

@@ -9,7 +9,6 @@ import jwt
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer, unused_port
-from counterpart import CLIENT, Office, Service, public_jwk, thumbprint
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from jwt.algorithms import ECAlgorithm, OKPAlgorithm
@@ -17,6 +16,7 @@ from jwt.algorithms import ECAlgorithm, OKPAlgorithm
 from stubs import pharmacy
 from stubs.connection import Signer
 from stubs.pharmacy import ask
+from tests.unit.stubs.counterpart import CLIENT, Office, Service, public_jwk, thumbprint
 
 QUERY = b'{"beneficiary": {"nir": "185057511600159", "birth_date": "1985-05-12", "birth_rank": 1}}'
 Serve = Callable[[web.Application], Awaitable[TestServer]]

@@ -5,9 +5,9 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from counterpart import FINESS, Office, b64u, leaf, path, respond, tree
 
 from stubs.proof import ReceiptError, normalised, parse_jwks, verify_receipt, verify_response
+from tests.unit.stubs.counterpart import FINESS, Office, b64u, leaf, path, respond, tree
 
 QUERY: dict[str, Any] = {
     "beneficiary": {"nir": "1 85 05 75 116 001 59", "birth_date": "1985-05-12"},

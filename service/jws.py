@@ -1,0 +1,131 @@
+"""Signatures (JWS, RFC 7515), compact and General JSON, by EdDSA or ES256 as the key has it. Pure.
+
+A protected header is exactly `alg`, `kid`, `typ`; `typ` keeps an object signed for one purpose from passing for
+another, and `kid` is the key's RFC 7638 thumbprint.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+import jwt
+
+from service.base64url import b64u, b64u_decode
+from service.errors import SignatureRejected
+from service.jwk import PrivateKey, PublicKey
+from service.strictjson import canonical, parse_json_object
+
+_JWS: Final = jwt.PyJWS(algorithms=["EdDSA", "ES256"])
+
+
+def sign_compact(payload: bytes, typ: str, key: PrivateKey) -> str:
+    """JWS Compact Serialization (RFC 7515 §7.1) with the protected header alg, kid, typ."""
+    return _JWS.encode(payload, key.key, algorithm=key.public.alg, headers={"kid": key.kid, "typ": typ})
+
+
+def peek_kid(token: str, typ: str) -> str:
+    """The kid an unverified compact JWS names, after checking its header's exact form. Raises `SignatureRejected`."""
+    return _parse_header(_split(token)[0], typ)["kid"]
+
+
+def verify_compact(token: str, typ: str, keys: Mapping[str, PublicKey]) -> bytes:
+    """The payload of a compact JWS of type `typ` signed by one of `keys` (by kid). Raises `SignatureRejected`."""
+    head, body, signature = _split(token)
+    header = _parse_header(head, typ)
+    key = keys.get(header["kid"])
+    if key is None or key.alg != header["alg"]:
+        raise SignatureRejected("signed by a key that is not known here")
+    if not _verifies(key, f"{head}.{body}".encode("ascii"), b64u_decode(signature)):
+        raise SignatureRejected("the signature does not match")
+    return b64u_decode(body)
+
+
+def sign_general(payload: bytes, typ: str, keys: Sequence[PrivateKey]) -> bytes:
+    """JWS General JSON Serialization (RFC 7515 §7.2.1), one signature a key."""
+    body = b64u(payload)
+    return _general(body, [_general_signature(body, typ, key) for key in keys])
+
+
+def add_signature(document: bytes, typ: str, key: PrivateKey) -> bytes:
+    """The same General JWS with a further signature (or the key's own one made anew). Raises `SignatureRejected`."""
+    body, signatures = _parse_general(document)
+    kept = [entry for entry in signatures if _parse_header(entry["protected"], typ)["kid"] != key.kid]
+    return _general(body, [*kept, _general_signature(body, typ, key)])
+
+
+def verify_general(document: bytes, typ: str, keys: Mapping[str, PublicKey]) -> tuple[bytes, frozenset[str]]:
+    """Payload bytes and the kids among `keys` whose signatures hold.
+
+    Raises `SignatureRejected` for a malformed document, a repeated kid, or a known key whose signature does not
+    match; a signature by an unknown key does not count and does not harm (it may belong to the next key set).
+    The payload of a document with no valid signature must not be parsed.
+    """
+    body, signatures = _parse_general(document)
+    valid: set[str] = set()
+    seen: set[str] = set()
+    for entry in signatures:
+        header = _parse_header(entry["protected"], typ)
+        if header["kid"] in seen:
+            raise SignatureRejected("one key signed twice")
+        seen.add(header["kid"])
+        key = keys.get(header["kid"])
+        if key is None:
+            continue
+        signed = f"{entry['protected']}.{body}".encode("ascii")
+        if key.alg != header["alg"] or not _verifies(key, signed, b64u_decode(entry["signature"])):
+            raise SignatureRejected(f"the signature by key {key.kid} does not match")
+        valid.add(key.kid)
+    return b64u_decode(body), frozenset(valid)
+
+
+def unverified_payload(document: bytes) -> bytes:
+    """The payload of a General JWS whose signatures were *not* checked: to sign it or to show it, never to trust it."""
+    return b64u_decode(_parse_general(document)[0])
+
+
+def _split(token: str) -> tuple[str, str, str]:
+    parts = token.split(".")
+    if len(parts) != 3:
+        raise SignatureRejected("not a compact JWS")
+    return parts[0], parts[1], parts[2]
+
+
+def _parse_header(segment: str, typ: str) -> dict[str, str]:
+    """alg, kid, typ: exactly these, all text, once each; `crit`, `jku`, `x5u`, `jwk`, `zip` fall with the rest."""
+    raw = b64u_decode(segment)
+    header = parse_json_object(raw)
+    if set(header) != {"alg", "kid", "typ"} or not all(isinstance(value, str) for value in header.values()):
+        raise SignatureRejected("the protected header is not exactly alg, kid, typ")
+    if header["typ"] != typ:
+        raise SignatureRejected(f"the object is not a {typ}")
+    return header
+
+
+def _verifies(key: PublicKey, signed: bytes, signature: bytes) -> bool:
+    algorithm = _JWS.get_algorithm_by_name(key.alg)
+    return bool(algorithm.verify(signed, key.key, signature))
+
+
+def _general_signature(body: str, typ: str, key: PrivateKey) -> dict[str, str]:
+    head = b64u(canonical({"alg": key.public.alg, "kid": key.kid, "typ": typ}))
+    algorithm = _JWS.get_algorithm_by_name(key.public.alg)
+    return {"protected": head, "signature": b64u(algorithm.sign(f"{head}.{body}".encode("ascii"), key.key))}
+
+
+def _general(body: str, signatures: Sequence[Mapping[str, str]]) -> bytes:
+    return canonical({"payload": body, "signatures": list(signatures)})
+
+
+def _parse_general(document: bytes) -> tuple[str, list[dict[str, str]]]:
+    """Payload segment and signature objects {protected, signature}; an unprotected `header` is refused."""
+    value = parse_json_object(document)
+    payload, signatures = value.get("payload"), value.get("signatures")
+    if set(value) != {"payload", "signatures"} or not isinstance(payload, str) or not isinstance(signatures, list):
+        raise SignatureRejected("not a JWS in General JSON Serialization")
+    for entry in signatures:
+        if not isinstance(entry, dict) or set(entry) != {"protected", "signature"}:
+            raise SignatureRejected("a signature is not exactly protected and signature")
+        if not all(isinstance(part, str) for part in entry.values()):
+            raise SignatureRejected("a signature's parts are not text")
+    return payload, signatures
