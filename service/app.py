@@ -9,16 +9,15 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
-from typing import Literal
 
 import structlog
 from aiohttp import web
 
 from service import telemetry
-from service.access.clients import Registry
+from service.access.clients import Registry, admin_audience
 from service.access.gate import Gate
 from service.clock import Clock, SystemClock
-from service.control.fleet import FleetStore
+from service.control.fleet import FleetStore, Server
 from service.control.ledger import Ledger
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
@@ -40,7 +39,6 @@ from service.web.retries import Retries
 from service.web.rights_api import ANSWERER, RETRIES
 from service.web.server import Runner
 
-Server = Literal["rights", "admin"]
 KEEPALIVE_SECONDS = 75.0
 #: With the second of draining before it, less than gunicorn's graceful timeout.
 SHUTDOWN_SECONDS = 8.0
@@ -71,7 +69,8 @@ def _runner(server: Server) -> web.AppRunner:
 def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.Application:
     """The application of one worker."""
     registry = Registry()
-    audience = settings.instance.name if server == "rights" else f"{settings.instance.name}-admin"
+    name = settings.instance.name
+    audience = name if server == "rights" else admin_audience(name)
     ledger = open_ledger(home, settings)
     context = Context(
         settings=settings,

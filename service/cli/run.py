@@ -14,12 +14,13 @@ from typing import Final
 
 from cyclopts import App
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, open_home
-from service.cli.demo import create_demo, example_commands, refresh_demo
+from service.cli.common import DEFAULT_HOME, HomeOption, open_home
+from service.cli.demo import DEFAULT_PEOPLE, create_demo, example_commands, refresh_demo
+from service.cli.exits import Exit
 from service.cli.ordering import open_ledger
-from service.cli.serve import Server, check_start, gunicorn_command
+from service.cli.serve import check_start, gunicorn_command
 from service.clock import SystemClock
-from service.control.fleet import FleetStore
+from service.control.fleet import FleetStore, Server
 from service.control.follow import laggards
 from service.errors import OperatorError
 from service.settings import SETTINGS_FILE, Home, Settings, parse_settings
@@ -47,7 +48,7 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     os.environ["RELAIS_HOME"] = str(root)
     if not (root / SETTINGS_FILE).exists():
         refuse_taken_ports(parse_settings("", os.environ))
-        create_demo(root, people=int(os.environ.get("PEOPLE") or 100_000))
+        create_demo(root, people=_people(os.environ.get("PEOPLE")))
     place, settings = open_home(root)
     refuse_taken_ports(settings)
     if settings.instance.demo:
@@ -70,6 +71,14 @@ def refuse_taken_ports(settings: Settings) -> None:
             except OSError as error:
                 where = f"{server.host}:{server.port}"
                 raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
+
+
+def _people(text: str | None) -> int:
+    if not text:
+        return DEFAULT_PEOPLE
+    if not (text.isascii() and text.isdigit()):
+        raise OperatorError("PEOPLE is a number of people, such as 100000")
+    return int(text)
 
 
 def _supervise(place: Home, settings: Settings, examples: str) -> int:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
+from service.control.fleet import Server
 from service.errors import SettingsError
 from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
@@ -19,7 +20,6 @@ from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 
 app = App(name="serve")
-Server = Literal["rights", "admin"]
 ServerArgument = Annotated[Server, Parameter(help="Which of the two.")]
 
 
