@@ -6,7 +6,7 @@ STAMP := $(VENV)/.synced
 export RELAIS_HOME ?= $(CURDIR)/.relais
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test lint format types bench docs clean lock
+.PHONY: help setup run test lint format bench lock clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | awk -F'\t' '{printf "  make %-8s %s\n", $$1, $$2}'
@@ -30,7 +30,10 @@ test: $(STAMP) ## every test
 	@$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 lint: $(STAMP) ## style, types and the direction of dependencies
-	@$(BIN)/ruff check . && $(BIN)/ruff format --check . && $(BIN)/mypy && $(BIN)/lint-imports --no-logo 2>/dev/null || $(BIN)/lint-imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-logo
 
 format: $(STAMP) ## rewrite in the house style
 	@$(BIN)/ruff check --fix-only --quiet . ; $(BIN)/ruff format .

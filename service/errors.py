@@ -40,6 +40,11 @@ class RelaisError(Exception):
 
     code: ClassVar[str] = "internal"
 
+    def __init_subclass__(cls, code: str = "", **others: object) -> None:
+        super().__init_subclass__(**others)
+        if code:
+            cls.code = code
+
     def __init__(self, detail: str = "") -> None:
         super().__init__(detail or self.code)
         self.detail = detail
@@ -53,184 +58,128 @@ class CallerError(RelaisError):
         self.pointer = pointer
 
 
-class MalformedRequest(CallerError):
+class MalformedRequest(CallerError, code="malformed_request"):
     """Not HTTP/1.1 as we accept it."""
 
-    code = "malformed_request"
 
-
-class MalformedJson(CallerError):
+class MalformedJson(CallerError, code="malformed_json"):
     """Not one JSON text in UTF-8 with distinct keys."""
 
-    code = "malformed_json"
 
-
-class InvalidField(CallerError):
+class InvalidField(CallerError, code="invalid_field"):
     """A field of the wrong type or range, or an unknown one."""
 
-    code = "invalid_field"
 
-
-class MediaType(CallerError):
+class MediaType(CallerError, code="media_type"):
     """Content-Type or Content-Encoding is not supported."""
 
-    code = "media_type"
 
-
-class BodyTooLarge(CallerError):
+class BodyTooLarge(CallerError, code="body_too_large"):
     """The body exceeds its limit."""
 
-    code = "body_too_large"
 
-
-class HeaderTooLarge(CallerError):
+class HeaderTooLarge(CallerError, code="header_too_large"):
     """The request head exceeds its limit."""
 
-    code = "header_too_large"
 
-
-class RequestTimeout(CallerError):
+class RequestTimeout(CallerError, code="request_timeout"):
     """The body did not arrive in time."""
 
-    code = "request_timeout"
 
-
-class NotFound(CallerError):
+class NotFound(CallerError, code="not_found"):
     """No such resource."""
 
-    code = "not_found"
 
-
-class MethodNotAllowed(CallerError):
+class MethodNotAllowed(CallerError, code="method_not_allowed"):
     """The resource does not know the method; `allowed` lists those it does, for `Allow`."""
-
-    code = "method_not_allowed"
 
     def __init__(self, detail: str = "", *, allowed: str = "") -> None:
         super().__init__(detail)
         self.allowed = allowed
 
 
-class Conflict(CallerError):
+class Conflict(CallerError, code="conflict"):
     """The request contradicts the current state."""
 
-    code = "conflict"
 
-
-class PreconditionRequired(CallerError):
+class PreconditionRequired(CallerError, code="precondition_required"):
     """A write came without If-Match."""
 
-    code = "precondition_required"
 
-
-class PreconditionFailed(CallerError):
+class PreconditionFailed(CallerError, code="precondition_failed"):
     """If-Match names another state than the current one."""
-
-    code = "precondition_failed"
 
 
 class AccessError(RelaisError):
     """The caller may not."""
 
 
-class TokenMissing(AccessError):
+class TokenMissing(AccessError, code="token_missing"):
     """No bearer token."""
 
-    code = "token_missing"
 
-
-class TokenInvalid(AccessError):
+class TokenInvalid(AccessError, code="token_invalid"):
     """The token proves nothing. The cause is not told to the caller."""
 
-    code = "token_invalid"
 
-
-class TokenExpired(AccessError):
+class TokenExpired(AccessError, code="token_expired"):
     """The token was good once."""
 
-    code = "token_expired"
 
-
-class ClientSuspended(AccessError):
+class ClientSuspended(AccessError, code="client_suspended"):
     """A valid token of a suspended client."""
 
-    code = "client_suspended"
 
-
-class ScopeMissing(AccessError):
+class ScopeMissing(AccessError, code="scope_missing"):
     """The client's class may not do this."""
 
-    code = "scope_missing"
 
-
-class FinessNotAllowed(AccessError):
+class FinessNotAllowed(AccessError, code="finess_not_allowed"):
     """The hub is not registered for this FINESS."""
 
-    code = "finess_not_allowed"
 
-
-class BudgetExhausted(AccessError):
+class BudgetExhausted(AccessError, code="budget_exhausted"):
     """The day's lookups are used up."""
 
-    code = "budget_exhausted"
 
-
-class TooFast(AccessError):
+class TooFast(AccessError, code="too_fast"):
     """The burst allowance is used up."""
-
-    code = "too_fast"
 
 
 class AvailabilityError(RelaisError):
     """We cannot answer now; the caller should look at the card and try later."""
 
 
-class ServiceSuspended(AvailabilityError):
+class ServiceSuspended(AvailabilityError, code="service_suspended"):
     """An order suspended the service: our own data is in doubt."""
 
-    code = "service_suspended"
 
-
-class NoSnapshot(AvailabilityError):
+class NoSnapshot(AvailabilityError, code="no_snapshot"):
     """No verified snapshot is active."""
 
-    code = "no_snapshot"
 
-
-class Overloaded(AvailabilityError):
+class Overloaded(AvailabilityError, code="overloaded"):
     """Too much work in flight."""
 
-    code = "overloaded"
 
-
-class TrustError(RelaisError):
+class TrustError(RelaisError, code="untrusted"):
     """Something is not what it claims to be."""
 
-    code = "untrusted"
 
-
-class KeyRejected(TrustError):
+class KeyRejected(TrustError, code="key_rejected"):
     """A JWK that is malformed, too weak, or meant for another use."""
 
-    code = "key_rejected"
 
-
-class SignatureRejected(TrustError):
+class SignatureRejected(TrustError, code="signature_rejected"):
     """A signed object whose form or signatures do not hold."""
 
-    code = "signature_rejected"
 
-
-class TrustRefused(TrustError):
+class TrustRefused(TrustError, code="trust_refused"):
     """A trust file that breaks a rule of its own, is expired, or does not follow the one before."""
 
-    code = "trust_refused"
 
-
-class SnapshotRefused(TrustError):
+class SnapshotRefused(TrustError, code="snapshot_refused"):
     """A verification step failed. `step` is its number and name in docs/trust_format.md."""
-
-    code = "snapshot_refused"
 
     def __init__(self, step: str, expected: str, found: str) -> None:
         super().__init__(f"refused at step {step}: expected {expected}; found {found}")
@@ -239,32 +188,24 @@ class SnapshotRefused(TrustError):
         self.found = found
 
 
-class LayerRejected(TrustError):
+class LayerRejected(TrustError, code="layer_rejected"):
     """A data file that is not a layer, is cut short, or was sealed with another pepper."""
 
-    code = "layer_rejected"
 
-
-class RecordUnreadable(TrustError):
+class RecordUnreadable(TrustError, code="record_unreadable"):
     """One sealed record that does not open or decode."""
 
-    code = "record_unreadable"
 
-
-class ReceiptRejected(TrustError):
+class ReceiptRejected(TrustError, code="receipt_rejected"):
     """A receipt does not hold. `reason` is a code of docs/journal_format.md."""
-
-    code = "receipt_rejected"
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"the receipt does not hold: {reason}")
         self.reason = reason
 
 
-class BuildError(RelaisError):
+class BuildError(RelaisError, code="build_refused"):
     """A snapshot cannot be built from these inputs."""
-
-    code = "build_refused"
 
 
 class RowRejected(BuildError):
@@ -276,55 +217,37 @@ class RowRejected(BuildError):
         self.fault = fault
 
 
-class ControlError(RelaisError):
+class ControlError(RelaisError, code="control_error"):
     """Orders and shared state."""
 
-    code = "control_error"
 
-
-class StoreUnavailable(ControlError):
+class StoreUnavailable(ControlError, code="store_unavailable"):
     """The control store does not answer."""
 
-    code = "store_unavailable"
 
-
-class ChainBroken(ControlError):
+class ChainBroken(ControlError, code="chain_broken"):
     """The chain of orders does not hold, went back, or forked."""
 
-    code = "chain_broken"
 
-
-class VersionConflict(ControlError):
+class VersionConflict(ControlError, code="version_conflict"):
     """Somebody appended an order first."""
 
-    code = "version_conflict"
 
-
-class JournalError(RelaisError):
+class JournalError(RelaisError, code="journal_error"):
     """The journal."""
 
-    code = "journal_error"
 
-
-class JournalUnwritable(JournalError):
+class JournalUnwritable(JournalError, code="journal_unwritable"):
     """An answer could not be recorded, so it was not given."""
 
-    code = "journal_unwritable"
 
-
-class JournalDamaged(JournalError):
+class JournalDamaged(JournalError, code="journal_damaged"):
     """The journal does not verify."""
 
-    code = "journal_damaged"
 
-
-class SettingsError(RelaisError):
+class SettingsError(RelaisError, code="settings"):
     """relais.toml, the environment or the home are wrong."""
 
-    code = "settings"
 
-
-class OperatorError(RelaisError):
+class OperatorError(RelaisError, code="refused"):
     """A command was refused."""
-
-    code = "refused"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any
@@ -17,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from service.errors import SettingsError
+from service.files import PRIVATE_MODE, write_durable
 
 SETTINGS_FILE = "relais.toml"
 Port = Annotated[int, Meta(ge=1, le=65535)]
@@ -175,12 +177,30 @@ class Home:
 
 def load_settings(home: Home, environment: Mapping[str, str]) -> Settings:
     """Settings of a home with overrides from the environment. Raises `SettingsError` naming the key at fault."""
+    return parse_settings(_read(home), environment)
+
+
+def load_or_keep_settings(
+    home: Home, environment: Mapping[str, str], kept: Path
+) -> tuple[Settings, SettingsError | None]:
+    """The settings of a home, noted in `kept`; where they are broken, those noted last, and what is wrong.
+
+    A worker that comes back, or is told to take its settings anew, must not fail over an edit that nobody tried.
+    Raises `SettingsError` where none were noted.
+    """
     try:
-        return parse_settings(home.settings.read_text("utf-8"), environment)
-    except FileNotFoundError as error:
-        raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
+        text = _read(home)
+        settings = parse_settings(text, environment)
+    except SettingsError as error:
+        try:
+            return parse_settings(kept.read_text("utf-8"), environment), error
+        except OSError:
+            raise error from None
+    # A note that cannot be written is missed only by the next broken edit.
+    with suppress(OSError):
+        if not kept.exists() or kept.read_text("utf-8") != text:
+            write_durable(kept, text.encode(), PRIVATE_MODE)
+    return settings, None
 
 
 def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
@@ -207,6 +227,17 @@ def _source(fault: str, environment: Mapping[str, str]) -> str:
     place = _PLACE.search(fault)
     variable = f"RELAIS_{place[1]}_{place[2]}".upper() if place else ""
     return variable if variable in environment else SETTINGS_FILE
+
+
+def _read(home: Home) -> str:
+    try:
+        return home.settings.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
+    except OSError as error:
+        raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
 
 
 def _typed(value: str, default: Any) -> Any:

@@ -35,15 +35,15 @@ def summary(response: dict[str, Any], head: Head) -> str:
     """What the screen at the counter shows."""
     answer = response["answer"]
     stand_in = " (mode secours)" if answer["degraded"] else ""
-    lines = [f"{_STATUS[answer['status']]}{stand_in} le {answer['service_date']}: {_ADVICE[answer['advice']]}"]
+    lines = [f"{_STATUS[answer['status']]}{stand_in} le {answer['service_date']} : {_ADVICE[answer['advice']]}"]
     lines += [_contract(contract) for contract in answer["contracts"]]
     lines += [f"  ! {notice['text']}" for notice in answer["notices"]]
-    lines += [response["counter_text"], f"Reçu vérifié: journal {head.journal}, entrée {head.entry}, {head.at}"]
+    lines += [response["counter_text"], f"Reçu vérifié : journal {head.journal}, entrée {head.entry}, {head.at}"]
     return "\n".join(lines)
 
 
 def _contract(contract: dict[str, Any]) -> str:
-    line = f"  {contract['amc_name']} ({contract['amc']}): {_STATUS[contract['status']].lower()}"
+    line = f"  {contract['amc_name']} ({contract['amc']}) : {_STATUS[contract['status']].lower()}"
     if "member" in contract:
         line += f", adhérent {contract['member']}, du {contract['valid_from']} au {contract.get('valid_to') or '…'}"
     rates = [f"{code} {rate} %" for code, rate in contract.get("rates", {}).items() if rate is not None]
@@ -70,9 +70,9 @@ async def ask(url: str, signer: Signer, query: bytes) -> tuple[int, str]:
             head = verify_response(orjson.loads(query), response, await pharmacy.keys())
             return 0, summary(response, head)
     except ReceiptError as error:
-        return 1, f"Reçu refusé: {error}"
+        return 1, f"Reçu refusé : {error}"
     except (aiohttp.ClientError, TimeoutError) as error:
-        return 3, f"Service injoignable: {type(error).__name__}"
+        return 3, f"Service injoignable : {type(error).__name__}"
 
 
 def _parser() -> argparse.ArgumentParser:

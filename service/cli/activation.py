@@ -10,7 +10,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.exits import Exit
 from service.cli.ordering import await_fleet, give_order, give_orders, open_ledger, parse_until
 from service.cli.progress import Meter
 from service.clock import SystemClock

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from service.access.clients import CLASS_BUDGETS, Client, ClientClass, Watch, client_body, parse_client
+from service.access.clients import Client, ClientClass, Watch, client_body, parse_client
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.ordering import await_fleet, open_ledger
 from service.clock import SystemClock
@@ -20,6 +20,7 @@ from service.errors import InvalidField, OperatorError
 from service.identifiers import finess_has_valid_key
 from service.keyfiles import load_jwks
 from service.keyring import load_order_key
+from service.settings import Home, Settings
 
 app = App(name="client")
 
@@ -53,33 +54,11 @@ def add(  # noqa: PLR0913 - one parameter an option
 ) -> int:
     """Register a client, and return when every worker follows (status 3 if one does not)."""
     where, settings = open_home(home)
-    budgets = CLASS_BUDGETS[client_class]
     jwks = load_jwks(key)
-    members = {
-        "class": client_class.value,
-        "finess": list(finess),
-        "keys": list(jwks),
-        "daily": budgets.daily if daily is None else daily,
-        "burst": budgets.burst if burst is None else burst,
-        "unknown": budgets.unknown if unknown is None else unknown,
-        "watch": watch.value,
-    }
-    client = _parse(client_id, members)
+    limits = {"daily": daily, "burst": burst, "unknown": unknown, "watch": watch.value}
+    client = _parse(client_id, {"class": client_class.value, "finess": list(finess), "keys": list(jwks), **limits})
     _warn(client, jwks)
-    intent = Intent(kind=Kind.CLIENT_REGISTER, scope=client.id, body=client_body(client), reason=reason, actor=actor())
-    signer = load_order_key(where, settings)
-    with open_ledger(where, settings) as ledger:
-        if _is_registered(ledger.state, client):
-            print(f"{client.id} is registered so already: no change")
-            version = ledger.state.version
-        else:
-            order = ledger.issue(
-                intent, signer, SystemClock().now(), lambda state: _refuse_to_replace(state, client, replace=replace)
-            )
-            version = order.version
-            print(f"order {version}: {order.kind} {order.scope}")
-        if ledger.state.clients[client.id].suspended:
-            print(f"relais: {client.id} stays suspended until it is resumed", file=sys.stderr)
+    version = _register(where, settings, client, reason, replace=replace)
     for one in client.keys.values():
         print(f"  key {one.kid} ({one.alg})")
     return await_fleet(where, version)
@@ -124,6 +103,25 @@ def resume(
 ) -> int:
     """Answer a suspended client again, and return when every worker follows (status 3 if one does not)."""
     return _set_suspended(home, client_id, reason, suspended=False)
+
+
+def _register(home: Home, settings: Settings, client: Client, reason: str, *, replace: bool) -> int:
+    """The version of the order that registers the client, or of the last one where that is done already."""
+    intent = Intent(kind=Kind.CLIENT_REGISTER, scope=client.id, body=client_body(client), reason=reason, actor=actor())
+    signer = load_order_key(home, settings)
+    with open_ledger(home, settings) as ledger:
+        if _is_registered(ledger.state, client):
+            print(f"{client.id} is registered so already: no change")
+            version = ledger.state.version
+        else:
+            order = ledger.issue(
+                intent, signer, SystemClock().now(), lambda state: _refuse_to_replace(state, client, replace=replace)
+            )
+            version = order.version
+            print(f"order {version}: {order.kind} {order.scope}")
+        if ledger.state.clients[client.id].suspended:
+            print(f"relais: {client.id} stays suspended until it is resumed", file=sys.stderr)
+    return version
 
 
 def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool) -> int:

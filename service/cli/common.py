@@ -10,10 +10,7 @@ from typing import Annotated, Any
 import orjson
 from cyclopts import Parameter
 
-from service.cli.exits import Exit
 from service.settings import Home, Settings, load_settings
-
-__all__ = ["DEFAULT_HOME", "Exit", "HomeOption", "JsonOption", "actor", "open_home", "print_json"]
 
 HomeOption = Annotated[Path, Parameter(name="--home", env_var="RELAIS_HOME", help="The installation's directory.")]
 JsonOption = Annotated[

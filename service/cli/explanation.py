@@ -31,8 +31,8 @@ _SOURCE: Final = {
 _FRESHNESS: Final = {
     "fresh": "de moins de 24 heures",
     "aging": "de moins de 72 heures",
-    "stale": "ancien, mais encore admis par l'organisme",
-    "expired": "trop ancien",
+    "stale": "anciennes, mais encore admises par l'organisme",
+    "expired": "trop anciennes",
 }
 _REASONS: Final = frozenset(Reason)
 
@@ -81,10 +81,10 @@ def _contract(contract: Mapping[str, Any]) -> Iterator[str]:
     name = f"{contract['amc_name']}, " if isinstance(contract.get("amc_name"), str) else ""
     yield f"Contrat {name}AMC {_text(contract, 'amc')} : {_word(_STATUS, contract.get('status'))}"
     if contract.get("closed_on") is not None:
-        yield f"  depuis le {_text(contract, 'closed_on')}"
+        yield f"  sans droits depuis le {_text(contract, 'closed_on')}"
     if contract.get("valid_from") is not None:
-        until = contract.get("valid_to")
-        yield f"  période du {_text(contract, 'valid_from')} " + (f"au {until}" if until else "sans fin connue")
+        since, until = _text(contract, "valid_from"), contract.get("valid_to")
+        yield f"  période du {since} au {until}" if until else f"  depuis le {since}, sans fin connue"
     yield from _why(contract, "  ")
 
 
@@ -94,7 +94,7 @@ def _why(part: Mapping[str, Any], indent: str) -> Iterator[str]:
         if not isinstance(code, str):
             continue
         text = sentence(Reason(code)) if code in _REASONS else "motif inconnu de cette version"
-        yield f"{indent}parce que : {text} [{code}]"
+        yield f"{indent}motif : {text} [{code}]"
 
 
 def _word(words: Mapping[str, str], value: object) -> str:

@@ -7,7 +7,8 @@ import sys
 import msgspec
 from cyclopts import App
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
+from service.cli.exits import Exit
 from service.control.fleet import FleetStore
 from service.errors import StoreUnavailable
 from service.journal.verify import JournalReport, verify_journal

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from typing import Final
 
-from service.cli.common import Exit
+from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
 from service.control.fleet import FleetStore

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json as json_module
 import sys
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -10,7 +9,8 @@ from typing import Annotated, Any, Final
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
+from service.cli.exits import Exit
 from service.cli.explanation import explain_answer
 from service.cli.receiptkeys import fetch_receipt_keys
 from service.errors import OperatorError
@@ -18,6 +18,7 @@ from service.journal.reader import Position, find_head
 from service.journal.receipt import ReceiptFault, Verdict, verify_receipt
 from service.keyring import load_receipt_keys
 from service.settings import Home
+from service.strictjson import parse_strict
 
 app = App(name="receipt")
 
@@ -95,16 +96,9 @@ def _read(file: str) -> dict[str, Any]:
     if len(data) > MAX_RESPONSE_BYTES:
         raise OperatorError("that is no response: it is too long")
     try:
-        value = json_module.loads(data, object_pairs_hook=_distinct)
-    except (ValueError, RecursionError) as error:
+        value = parse_strict(data)
+    except ValueError as error:
         raise OperatorError("that is no response: not one JSON text with distinct names") from error
     if not isinstance(value, dict) or not isinstance(value.get("answer"), dict):
         raise OperatorError("that is no response: an answer is missing")
-    return value
-
-
-def _distinct(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    value = dict(pairs)
-    if len(value) != len(pairs):
-        raise ValueError("a name stands twice")
     return value

@@ -13,12 +13,13 @@ from typing import Final
 
 from cyclopts import App
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, open_home
+from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.demo import DEFAULT_PEOPLE, create_demo, example_commands, refresh_demo
+from service.cli.exits import Exit
 from service.cli.ordering import open_ledger
-from service.cli.serve import Server, check_start, gunicorn_command, take_port
+from service.cli.serve import check_start, gunicorn_command, take_port
 from service.clock import SystemClock
-from service.control.fleet import FleetStore
+from service.control.fleet import FleetStore, Server
 from service.control.follow import laggards
 from service.errors import OperatorError
 from service.settings import SETTINGS_FILE, Home, Settings, parse_settings
@@ -46,7 +47,7 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     os.environ["RELAIS_HOME"] = str(root)
     if not (root / SETTINGS_FILE).exists():
         refuse_taken_ports(parse_settings("", os.environ))
-        create_demo(root, people=_people(os.environ.get("PEOPLE", "")))
+        create_demo(root, people=_people(os.environ.get("PEOPLE")))
     place, settings = open_home(root)
     refuse_taken_ports(settings)
     if settings.instance.demo:
@@ -57,17 +58,18 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     return _supervise(place, settings, examples)
 
 
-def _people(text: str) -> int:
-    try:
-        return int(text or DEFAULT_PEOPLE)
-    except ValueError as error:
-        raise OperatorError(f"PEOPLE takes a number of people, not {text}") from error
-
-
 def refuse_taken_ports(settings: Settings) -> None:
     """Raise `OperatorError` where a server could not listen, be it because both would on one port."""
     with take_port("rights", settings.rights), take_port("admin", settings.admin):
         pass
+
+
+def _people(text: str | None) -> int:
+    if not text:
+        return DEFAULT_PEOPLE
+    if not (text.isascii() and text.isdigit()):
+        raise OperatorError("PEOPLE is a number of people, such as 100000")
+    return int(text)
 
 
 def _supervise(place: Home, settings: Settings, examples: str) -> int:

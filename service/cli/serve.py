@@ -7,7 +7,7 @@ import os
 import socket
 import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated
 
 import structlog
 from cyclopts import App, Parameter
@@ -15,6 +15,7 @@ from cyclopts import App, Parameter
 from service import telemetry
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
+from service.control.fleet import Server
 from service.errors import OperatorError, SettingsError
 from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
@@ -23,7 +24,6 @@ from service.settings import Home, ServerSettings, Settings
 from service.snapshot.catalog import Catalog
 
 app = App(name="serve")
-Server = Literal["rights", "admin"]
 _LOG = structlog.get_logger()
 ServerArgument = Annotated[Server, Parameter(help="Which of the two.")]
 
@@ -50,7 +50,7 @@ def gunicorn_command(server: Server, settings: Settings) -> list[str]:
         "gunicorn",
         f"service.app:{server}",
         "--worker-class",
-        "aiohttp.GunicornUVLoopWebWorker",
+        "service.worker.Worker",
         "--workers",
         str(bind.workers),
         "--bind",

@@ -8,7 +8,8 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from service.cli.common import DEFAULT_HOME, Exit, HomeOption, JsonOption, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
+from service.cli.exits import Exit
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat

@@ -1,6 +1,6 @@
 """One order: its kinds, its bodies, its bytes, and what may be written into it. Pure.
 
-An order is a compact JWS (typ `relais-order+jws`) over the RFC 8785 form of its eleven members. Its digest, which
+An order is a compact JWS (typ `relais-order+jws`) over the RFC 8785 form of its ten members. Its digest, which
 the next order names as `previous`, is the SHA-256 of the JWS's ASCII bytes. What has been signed stays readable:
 rules about reasons and scopes bind whoever *issues* an order (`check_order`), not who reads an old one.
 """
@@ -38,6 +38,8 @@ _CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 ModeName = Literal["live", "degraded", "suspended"]
+#: An order's version and its compact JWS, unverified.
+StoredOrder = tuple[int, str]
 Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
 _Sequence = Annotated[int, msgspec.Meta(ge=1, le=2**53 - 1)]
 

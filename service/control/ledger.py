@@ -14,22 +14,23 @@ from typing import Any, Final, Literal
 
 import msgspec
 
+from service.control.chain import ChainVerifier
 from service.control.format import (
     ORDER_TYP,
     Order,
+    StoredOrder,
     check_order,
     order_digest,
     order_payload,
-    parse_order,
     to_milliseconds,
 )
 from service.control.orders import fold, fold_all
 from service.control.replica import Replica
 from service.control.state import State
-from service.control.store import OrderStore, StoredOrder
+from service.control.store import OrderStore
 from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavailable, VersionConflict
 from service.jwk import PrivateKey, PublicKey
-from service.jws import sign_compact, verify_compact
+from service.jws import sign_compact
 
 #: Somebody else's order between our reading and our append is rare; eight in a row is a loop.
 _APPEND_TRIES: Final = 8
@@ -169,7 +170,7 @@ class Ledger:
 
     def orders(self) -> list[Order]:
         """Every order in the store, verified from the first. Raises `StoreUnavailable`, `ChainBroken`."""
-        orders, failure = _Verifier(self._keys).accept(self._store.read(1))
+        orders, failure = ChainVerifier(self._keys).accept(self._store.read(1))
         if failure is not None:
             raise failure
         return orders
@@ -204,7 +205,7 @@ class Ledger:
 
     def _verify(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
         """The orders that verify and fold, and what stopped there."""
-        orders, failure = _Verifier(self._keys, self._kept.head).accept(rows)
+        orders, failure = ChainVerifier(self._keys, self._kept.head).accept(rows)
         try:
             fold_all(self.state, orders)
         except RelaisError:
@@ -238,43 +239,12 @@ class Ledger:
             return self._replica.extend(rows)
         except ChainBroken:
             kept, damaged = self._replica.load()
-            if not damaged and _Verifier(self._keys).accept(kept)[1] is None:
+            if not damaged and ChainVerifier(self._keys).accept(kept)[1] is None:
                 raise
             return False
 
     def _report(self, **changes: Any) -> None:
         self._status = msgspec.structs.replace(self._status, version=self.state.version, **changes)
-
-
-class _Verifier:
-    """Checks that each order is signed, numbered and linked to the one before."""
-
-    def __init__(self, keys: Mapping[str, PublicKey], head: StoredOrder | None = None) -> None:
-        self._keys = keys
-        self._version = head[0] if head else 0
-        self._digest = order_digest(head[1]) if head else None
-
-    def accept(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
-        """The orders up to the first that does not hold, and why that one does not."""
-        orders: list[Order] = []
-        for version, jws in rows:
-            try:
-                orders.append(self._accept(version, jws))
-            except ChainBroken as error:
-                return orders, error
-        return orders, None
-
-    def _accept(self, version: int, jws: str) -> Order:
-        try:
-            order = parse_order(verify_compact(jws, ORDER_TYP, self._keys))
-        except (RelaisError, ValueError) as error:
-            raise ChainBroken(f"order {version} does not verify: {error}") from error
-        if version != self._version + 1 or order.version != version:
-            raise ChainBroken(f"order {self._version + 1} is missing from the chain")
-        if order.previous != self._digest:
-            raise ChainBroken(f"order {version} follows another order {self._version} than the one before it")
-        self._version, self._digest = version, order_digest(jws)
-        return order
 
 
 def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:

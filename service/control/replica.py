@@ -16,7 +16,7 @@ from typing import Final
 
 import msgspec
 
-from service.control.store import StoredOrder
+from service.control.format import StoredOrder
 from service.errors import ChainBroken
 from service.files import PRIVATE_MODE, sync_directory, write_durable
 from service.strictjson import canonical

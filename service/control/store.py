@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Final, Protocol
 
 from service.control.database import COMMAND_BUSY_SECONDS, Database, create_database
+from service.control.format import StoredOrder
 from service.errors import VersionConflict
 
 _APPLICATION_ID: Final = 0x524C4F52  # "RLOR"
@@ -16,9 +17,6 @@ CREATE TABLE orders (version INTEGER PRIMARY KEY CHECK (version > 0), jws TEXT N
 CREATE TRIGGER orders_stay BEFORE UPDATE ON orders BEGIN SELECT RAISE(ABORT, 'orders are immutable'); END;
 CREATE TRIGGER orders_last BEFORE DELETE ON orders BEGIN SELECT RAISE(ABORT, 'orders are immutable'); END;
 """
-
-#: An order's version and its compact JWS, unverified.
-StoredOrder = tuple[int, str]
 
 
 class OrderStore(Protocol):

@@ -32,7 +32,7 @@ _CAUSES: dict[tuple[Status, Reason | None], str] = {
         "Les droits connus sont fermés, mais une autre complémentaire a pu prendre le relais : "
         "demandez une carte plus récente."
     ),
-    (Status.UNKNOWN, Reason.AMC_EXCLUDED): "Cet organisme ne permet pas de réponse en mode secours.",
+    (Status.UNKNOWN, Reason.AMC_EXCLUDED): "Ce service ne répond pas pour cet organisme actuellement.",
     (Status.UNKNOWN, Reason.TOO_OLD): "Les données de cet organisme sont trop anciennes pour répondre.",
     (Status.UNKNOWN, Reason.SUSPENSION_MAY_HAVE_ENDED): "Les droits étaient suspendus, mais ont pu être rétablis.",
     (Status.UNKNOWN, Reason.HISTORY_NOT_KEPT): "Les données ne remontent pas jusqu'à la date de délivrance.",
@@ -46,7 +46,7 @@ _ADVICE = {
     Advice.APPLY: "Appliquez le tiers payant.",
     Advice.APPLY_UNGUARANTEED: "Vous pouvez appliquer le tiers payant ; le paiement n'est pas garanti.",
     Advice.CHECK_CARD: "Fiez-vous à une carte de tiers payant en cours de validité.",
-    Advice.PATIENT_PAYS: "Le patient règle la part complémentaire et demandera son remboursement à l'organisme.",
+    Advice.PATIENT_PAYS: "Le patient règle la part complémentaire et en demande le remboursement à l'organisme.",
     Advice.DO_NOT_APPLY: "N'appliquez pas le tiers payant de cet organisme ; demandez s'il y en a un autre.",
 }
 

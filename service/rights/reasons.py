@@ -60,7 +60,7 @@ _SENTENCES = {
     Reason.OTHER_AMC_OPEN: "Des droits sont ouverts auprès d'un autre organisme que celui demandé.",
     Reason.OTHER_COVER_POSSIBLE: "Les droits connus sont fermés, mais un autre organisme a pu prendre le relais.",
     Reason.FIRST_PAYER_NOT_OPEN: "Le contrat de l'organisme qui paie en premier n'est pas ouvert.",
-    Reason.AMC_EXCLUDED: "Cet organisme n'autorise pas de réponse en mode secours.",
+    Reason.AMC_EXCLUDED: "Cet organisme est exclu des réponses, par ses propres règles ou sur décision.",
     Reason.TOO_OLD: "Les données de cet organisme sont trop anciennes.",
     Reason.TERMINATED: "Les droits ont pris fin.",
     Reason.SUSPENSION_MAY_HAVE_ENDED: "Les droits étaient suspendus, mais la suspension a pu être levée depuis.",

@@ -36,7 +36,8 @@ class Context:
 
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
     not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `store_error`
-    what is wrong with the control store.
+    what is wrong with the control store; `settings_error` what is wrong with relais.toml, where this worker goes on
+    with the settings before.
     """
 
     settings: Settings
@@ -51,6 +52,7 @@ class Context:
     knowledge: Knowledge | None = None
     clock_suspect: bool = False
     refusal: str | None = None
+    settings_error: str | None = None
     store_error: Callable[[], str | None] = _no_error
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0

@@ -18,7 +18,7 @@ from service.errors import CallerError, RelaisError
 CONTENT_TYPE: Final = "application/problem+json"
 
 _CONTACT_VENDOR: Final = "La demande n'a pas pu être traitée : contactez l'éditeur de votre logiciel."
-_CHECK_CARD: Final = "Droits non vérifiables pour le moment : vérifiez la carte de mutuelle du patient."
+_CHECK_CARD: Final = "Droits non vérifiables pour le moment : vérifiez la carte de tiers payant du patient."
 _TRY_AGAIN: Final = "La demande n'a pas abouti : réessayez."
 
 
@@ -42,7 +42,7 @@ CATALOGUE: Final[Mapping[str, Problem]] = {
         403,
         "This client is suspended",
         "contact",
-        "L'accès de votre officine est suspendu : contactez le support. En attendant, vérifiez la carte de mutuelle.",
+        "L'accès de votre officine est suspendu : contactez le support et, en attendant, vérifiez la carte.",
     ),
     "scope_missing": Problem(403, "This client's class may not do this", "contact", _CONTACT_VENDOR),
     "finess_not_allowed": Problem(403, "This FINESS is not on the hub's list", "contact", _CONTACT_VENDOR),
@@ -67,7 +67,7 @@ CATALOGUE: Final[Mapping[str, Problem]] = {
         429,
         "The day's lookups are used up",
         "check_card",
-        "Le nombre de consultations du jour est atteint : vérifiez la carte de mutuelle du patient.",
+        "La limite de consultations du jour est atteinte : vérifiez la carte de tiers payant du patient.",
     ),
     "header_too_large": Problem(431, "The request head exceeds its limit", "fix", _CONTACT_VENDOR),
     "internal": Problem(500, "Something failed on our side", "retry", _CHECK_CARD),

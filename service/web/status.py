@@ -13,6 +13,9 @@ from service.rights.freshness import freshness
 from service.web.context import CONTEXT, Context
 from service.web.responses import json_response
 
+#: Code, whether it blocks, detail.
+_Trouble = tuple[str, bool, str]
+
 
 async def livez(_: web.Request) -> web.Response:
     """The process answers."""
@@ -33,9 +36,23 @@ async def status(request: web.Request) -> web.Response:
 
 def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
-    troubles: list[tuple[str, bool, str]] = []
+    troubles: list[_Trouble] = []
     if context.journal is not None and not context.journal.writable:
         troubles.append(("journal_unwritable", True, context.journal.status.last_failure or "not open yet"))
+    troubles += _snapshot_troubles(context)
+    if (error := context.store_error()) is not None:
+        troubles.append(("control_store", False, error))
+    if context.settings_error is not None:
+        troubles.append(("settings_refused", False, context.settings_error))
+    if context.unreadable_records:
+        troubles.append(("record_unreadable", False, f"{context.unreadable_records} answers since this worker began"))
+    if context.clock_suspect:
+        troubles.append(("clock_suspect", False, "this machine's clock is behind a time already seen"))
+    return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
+
+
+def _snapshot_troubles(context: Context) -> list[_Trouble]:
+    troubles: list[_Trouble] = []
     if context.serves_rights and context.knowledge is None:
         troubles.append(("no_snapshot", True, context.refusal or "no snapshot has been activated"))
     elif context.refusal is not None:
@@ -46,13 +63,7 @@ def readiness(context: Context) -> list[dict[str, Any]]:
             troubles.append(("snapshot_expired", False, f"since {timestamp(context.knowledge.valid_until)}"))
         elif left <= dt.timedelta(hours=context.settings.snapshot.expiry_warning_hours):
             troubles.append(("snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"))
-    if (error := context.store_error()) is not None:
-        troubles.append(("control_store", False, error))
-    if context.unreadable_records:
-        troubles.append(("record_unreadable", False, f"{context.unreadable_records} answers since this worker began"))
-    if context.clock_suspect:
-        troubles.append(("clock_suspect", False, "this machine's clock is behind a time already seen"))
-    return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
+    return troubles
 
 
 def document(context: Context) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from service.cli.common import Exit
+from service.cli.exits import Exit
 from service.cli.main import _run
 
 POLICY = """

@@ -11,7 +11,7 @@ from tests.fleet import free_ports
 @pytest.mark.parametrize(
     ("name", "value", "said"),
     [
-        ("PEOPLE", "many", "PEOPLE takes a number of people, not many"),
+        *(("PEOPLE", people, "PEOPLE is a number of people, such as 100000") for people in ("many", "-5", "1e5", "٣")),
         ("PEOPLE", "0", "at least one person"),
         ("WORKERS", "0", "RELAIS_RIGHTS_WORKERS"),
         ("PORT", "99999", "RELAIS_RIGHTS_PORT"),

@@ -72,11 +72,11 @@ async def test_an_answer_is_told_to_the_counter_with_its_proof(aiohttp_server: S
     status, text = await at_counter(aiohttp_server, service, key_file)
     assert status == 0
     assert text.splitlines() == [
-        "DROITS OUVERTS (mode secours) le 2024-02-05: tiers payant possible, sans garantie de paiement",
-        "  Mutuelle Exemple Azur (0990000011): droits ouverts, adhérent EX000001, du 2023-01-01 au …, PH7 100 % TR",
+        "DROITS OUVERTS (mode secours) le 2024-02-05 : tiers payant possible, sans garantie de paiement",
+        "  Mutuelle Exemple Azur (0990000011) : droits ouverts, adhérent EX000001, du 2023-01-01 au …, PH7 100 % TR",
         "  ! Service de secours Écume",
         "Droits ouverts selon les données de secours.",
-        "Reçu vérifié: journal j-1, entrée 103, 2024-02-05T09:30:12.123Z",
+        "Reçu vérifié : journal j-1, entrée 103, 2024-02-05T09:30:12.123Z",
     ]
     assert "185057511600159" not in text
 
@@ -86,7 +86,7 @@ async def test_an_answer_whose_receipt_proves_nothing_is_not_shown(
 ):
     service.spoil = lambda response: response["answer"].update(status="closed")
     status, text = await at_counter(aiohttp_server, service, key_file)
-    assert (status, text) == (1, "Reçu refusé: path: the answer does not lead to the signed root")
+    assert (status, text) == (1, "Reçu refusé : path: the answer does not lead to the signed root")
 
 
 async def test_a_key_set_that_is_none_is_a_refused_receipt(

@@ -1,0 +1,41 @@
+"""The chain of orders: each signed, numbered, and linked to the one before. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from service.control.format import ORDER_TYP, Order, StoredOrder, order_digest, parse_order
+from service.errors import ChainBroken, RelaisError
+from service.jwk import PublicKey
+from service.jws import verify_compact
+
+
+class ChainVerifier:
+    """Takes orders one after the other, from the first or from behind a `head` that was verified before."""
+
+    def __init__(self, keys: Mapping[str, PublicKey], head: StoredOrder | None = None) -> None:
+        self._keys = keys
+        self._version = head[0] if head else 0
+        self._digest = order_digest(head[1]) if head else None
+
+    def accept(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
+        """The orders up to the first that does not hold, and why that one does not."""
+        orders: list[Order] = []
+        for version, jws in rows:
+            try:
+                orders.append(self._accept(version, jws))
+            except ChainBroken as error:
+                return orders, error
+        return orders, None
+
+    def _accept(self, version: int, jws: str) -> Order:
+        try:
+            order = parse_order(verify_compact(jws, ORDER_TYP, self._keys))
+        except (RelaisError, ValueError) as error:
+            raise ChainBroken(f"order {version} does not verify: {error}") from error
+        if version != self._version + 1 or order.version != version:
+            raise ChainBroken(f"order {self._version + 1} is missing from the chain")
+        if order.previous != self._digest:
+            raise ChainBroken(f"order {version} follows another order {self._version} than the one before it")
+        self._version, self._digest = version, order_digest(jws)
+        return order
