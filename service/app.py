@@ -10,6 +10,7 @@ import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import structlog
 from aiohttp import web
 
 from service import telemetry
@@ -25,7 +26,7 @@ from service.control.watch import Watcher
 from service.follower import Follower, Vault
 from service.journal.writer import JournalWriter
 from service.keyring import load_officers, load_order_key, load_order_keys, load_receipt_key, load_receipt_keys
-from service.settings import Home, Settings, load_settings
+from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
 from service.snapshot.pepper import load_peppers
@@ -39,7 +40,9 @@ from service.web.rights_api import ANSWERER, RETRIES
 from service.web.server import Runner
 
 KEEPALIVE_SECONDS = 75.0
-SHUTDOWN_SECONDS = 9.0
+#: With the second of draining before it, less than gunicorn's graceful timeout.
+SHUTDOWN_SECONDS = 8.0
+_LOG = structlog.get_logger(__name__)
 
 
 async def rights() -> web.AppRunner:
@@ -55,8 +58,12 @@ async def admin() -> web.AppRunner:
 def _runner(server: Server) -> web.AppRunner:
     telemetry.configure_logs()
     home = Home(Path(os.environ["RELAIS_HOME"]))
-    settings = load_settings(home, os.environ)
-    return Runner(build(server, home, settings, SystemClock()), KEEPALIVE_SECONDS, SHUTDOWN_SECONDS)
+    settings, fault = load_or_keep_settings(home, os.environ, home.run / f"{server}.toml")
+    app = build(server, home, settings, SystemClock())
+    if fault is not None:
+        _LOG.error("settings_refused", error=str(fault))
+        app[CONTEXT].settings_error = str(fault)
+    return Runner(app, KEEPALIVE_SECONDS, SHUTDOWN_SECONDS)
 
 
 def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.Application:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import tomllib
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import msgspec
 
 from service.errors import SettingsError
+from service.files import PRIVATE_MODE, write_durable
 
 SETTINGS_FILE = "relais.toml"
 
@@ -167,12 +169,30 @@ class Home:
 
 def load_settings(home: Home, environment: Mapping[str, str]) -> Settings:
     """Settings of a home with overrides from the environment. Raises `SettingsError` naming the key at fault."""
+    return parse_settings(_read(home), environment)
+
+
+def load_or_keep_settings(
+    home: Home, environment: Mapping[str, str], kept: Path
+) -> tuple[Settings, SettingsError | None]:
+    """The settings of a home, noted in `kept`; where they are broken, those noted last, and what is wrong.
+
+    A worker that comes back, or is told to take its settings anew, must not fail over an edit that nobody tried.
+    Raises `SettingsError` where none were noted.
+    """
     try:
-        return parse_settings(home.settings.read_text("utf-8"), environment)
-    except FileNotFoundError as error:
-        raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
-    except UnicodeDecodeError as error:
-        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
+        text = _read(home)
+        settings = parse_settings(text, environment)
+    except SettingsError as error:
+        try:
+            return parse_settings(kept.read_text("utf-8"), environment), error
+        except OSError:
+            raise error from None
+    # A note that cannot be written is missed only by the next broken edit.
+    with suppress(OSError):
+        if not kept.exists() or kept.read_text("utf-8") != text:
+            write_durable(kept, text.encode(), PRIVATE_MODE)
+    return settings, None
 
 
 def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
@@ -192,6 +212,17 @@ def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
         return msgspec.convert(tables, Settings, strict=False)
     except msgspec.ValidationError as error:
         raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+
+
+def _read(home: Home) -> str:
+    try:
+        return home.settings.read_text("utf-8")
+    except FileNotFoundError as error:
+        raise SettingsError(f"{home.root} is not a relais home ({SETTINGS_FILE} is missing): relais init") from error
+    except OSError as error:
+        raise SettingsError(f"{SETTINGS_FILE} cannot be read: {error.strerror or error}") from error
+    except UnicodeDecodeError as error:
+        raise SettingsError(f"{SETTINGS_FILE} is not TOML: {error}") from error
 
 
 def _typed(value: str, default: Any) -> Any:

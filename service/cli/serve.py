@@ -41,7 +41,7 @@ def gunicorn_command(server: Server, settings: Settings) -> list[str]:
         "gunicorn",
         f"service.app:{server}",
         "--worker-class",
-        "aiohttp.GunicornUVLoopWebWorker",
+        "service.worker.Worker",
         "--workers",
         str(bind.workers),
         "--bind",

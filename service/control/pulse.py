@@ -63,8 +63,10 @@ class Pulse:
     async def _run(self) -> None:
         while True:
             pause = _RETRY_SECONDS if self.failures else self._heartbeat_seconds
+            # Not wait_for: until Python 3.12 it swallows a cancellation that comes just after a nudge.
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._nudged.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._nudged.wait()
             self._nudged.clear()
             await self._beat()
 

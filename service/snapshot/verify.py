@@ -33,7 +33,10 @@ _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.[a-z0-9]{1,8}", re.AS
 
 @dataclass(frozen=True, slots=True)
 class Ordered:
-    """What an order in force names: exactly this snapshot. It may have expired since, unless it is to be pinned."""
+    """What an order in force names: exactly this snapshot.
+
+    It may have expired since, or lie ahead of a clock that went back since, unless it is to be pinned.
+    """
 
     sequence: int
     digest: str
@@ -120,7 +123,9 @@ class Examination:
     def _check_dates(self, manifest: Manifest) -> None:
         now, ordered = self.conditions.now, self.conditions.ordered
         latest = now + CLOCK_LEEWAY
-        if manifest.created_at > latest:
+        # What an order activated was judged then; should the clock have gone back since, answers say so.
+        in_force = ordered is not None and ordered.may_be_expired
+        if manifest.created_at > latest and not in_force:
             raise _refused(Step.DATES, f"created_at not after {_time(latest)}", _time(manifest.created_at))
         for entry in manifest.amcs:
             if entry.extracted_at > manifest.created_at:
@@ -133,7 +138,7 @@ class Examination:
         if not manifest.created_at < until <= manifest.created_at + dt.timedelta(days=MAX_VALID_DAYS):
             expected = f"valid_until after created_at, and within {MAX_VALID_DAYS} days of it"
             raise _refused(Step.DATES, expected, _time(until))
-        if now >= until and not (ordered and ordered.may_be_expired):
+        if now >= until and not in_force:
             raise _refused(Step.DATES, f"valid_until after now, {_time(now)}", f"{_time(until)}: expired")
 
     def _check_sequence(self, manifest: Manifest) -> None:

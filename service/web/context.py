@@ -49,6 +49,7 @@ class Context:
     knowledge: Knowledge | None = None
     clock_suspect: bool = False
     refusal: str | None = None
+    settings_error: str | None = None
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0
     unreadable_records: int = 0

@@ -6,7 +6,10 @@ no public hook for either, so the protocol is subclassed and the runner builds i
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 from http import HTTPStatus
+from typing import Final
 
 from aiohttp import web
 from aiohttp.http_exceptions import LineTooLong
@@ -16,6 +19,8 @@ from service.errors import HeaderTooLarge, MalformedRequest
 from service.web import problems
 
 SERVER_NAME = "relais-droits"
+#: How long a server that ends waits for callers to ask once more on the connections they hold.
+DRAIN_SECONDS: Final = 1.0
 
 
 class Protocol(RequestHandler):
@@ -52,11 +57,15 @@ class Protocol(RequestHandler):
         """Send a response; aiohttp's own refusals (such as 417) leave as problems, without aiohttp's text."""
         if isinstance(resp, web.HTTPException):
             resp = self.handle_error(request, resp.status)
+        if isinstance(self._manager, Server) and self._manager.draining:
+            resp.force_close()
         return await super().finish_response(request, resp, start_time)
 
 
 class Server(web.Server):
-    """Makes a `Protocol` for each connection."""
+    """Makes a `Protocol` for each connection. While `draining`, each response is its connection's last."""
+
+    draining = False
 
     def __call__(self) -> RequestHandler:
         """The protocol of a new connection."""
@@ -75,6 +84,22 @@ class Runner(web.AppRunner):
             shutdown_timeout=shutdown_seconds,
             lingering_time=1.0,
         )
+
+    async def cleanup(self) -> None:
+        """End without losing what was sent: take nobody new, let callers hear that their connection ends, then close.
+
+        aiohttp alone closes idle connections at once, under a request that is just arriving too.
+        """
+        await asyncio.sleep(0)  # whoever has connected by now is let in
+        for site in list(self.sites):
+            await site.stop()
+        if isinstance(self.server, Server):
+            self.server.draining = True
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(DRAIN_SECONDS):
+                    while self.server.connections:  # noqa: ASYNC110 - aiohttp tells nobody when the last is gone
+                        await asyncio.sleep(0.02)
+        await super().cleanup()
 
     async def _make_server(self) -> web.Server:
         server = await super()._make_server()

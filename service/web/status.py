@@ -39,7 +39,11 @@ def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
     return [
         {"code": code, "blocking": blocking, "detail": detail}
-        for code, blocking, detail in (*_of_the_journal(context), *_of_the_snapshot(context), *_of_the_orders(context))
+        for code, blocking, detail in (
+            *_of_the_journal(context),
+            *_of_the_snapshot(context),
+            *_of_what_is_followed(context),
+        )
     ]
 
 
@@ -70,7 +74,7 @@ def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:
         yield "clock_suspect", False, "this machine's clock is behind a time already seen"
 
 
-def _of_the_orders(context: Context) -> Iterator[_Trouble]:
+def _of_what_is_followed(context: Context) -> Iterator[_Trouble]:
     known = context.ledger_status()
     if known.error is not None:
         yield "control_store", False, known.error
@@ -78,6 +82,8 @@ def _of_the_orders(context: Context) -> Iterator[_Trouble]:
         yield "orders_copy", False, known.copy_error
     if context.registry.broken:
         yield "client_unreadable", False, f"{len(context.registry.broken)} registrations"
+    if context.settings_error is not None:
+        yield "settings_refused", False, context.settings_error
 
 
 def document(context: Context) -> dict[str, Any]:

@@ -74,6 +74,7 @@ class Callers:
     count: int = 6
     fresh: bool = False
     client: str = "demo-pharmacy"
+    pause_seconds: float = PAUSE_SECONDS
     replies: list[Reply] = field(default_factory=list)
     losses: list[Loss] = field(default_factory=list)
     _tasks: list[asyncio.Task[None]] = field(default_factory=list)
@@ -124,7 +125,7 @@ class Callers:
             async with Pharmacy(f"http://127.0.0.1:{self.site.ports['rights']}", signer) as pharmacy:
                 while not self._ended:
                     await self._ask(number, pharmacy, next(turn))
-                    await asyncio.sleep(PAUSE_SECONDS)
+                    await asyncio.sleep(self.pause_seconds)
                     if self.fresh:
                         break
 

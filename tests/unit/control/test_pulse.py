@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 from pathlib import Path
 
+import pytest
+
 from service.clock import SystemClock
 from service.control.fleet import FleetStore
 from service.control.pulse import Pulse
@@ -38,4 +40,21 @@ async def test_lost_store_is_counted_and_tried_again(tmp_path: Path):
     FleetStore.create(tmp_path / "fleet.db")
     await until(lambda: pulse.failures == 0)
     await pulse.close()
+    fleet.close()
+
+
+@pytest.mark.parametrize("turns", range(6))
+async def test_a_nudge_just_before_the_end_does_not_keep_it_from_ending(tmp_path: Path, turns: int):
+    FleetStore.create(tmp_path / "fleet.db")
+    fleet = FleetStore(tmp_path / "fleet.db")
+    identity = {"node": "n", "server": "rights", "worker": 0, "heartbeat_seconds": 60.0}
+    pulse = Pulse(fleet, SystemClock(), lambda: (1, 1), **identity)
+    await pulse.start()
+    await asyncio.sleep(0)
+    pulse.nudge()
+    for _ in range(turns):
+        await asyncio.sleep(0)
+    closing = asyncio.create_task(pulse.close())
+    _, hanging = await asyncio.wait({closing}, timeout=5)
+    assert not hanging
     fleet.close()

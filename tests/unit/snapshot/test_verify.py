@@ -402,6 +402,14 @@ def test_an_ordered_snapshot_opens_after_its_end_and_below_the_floor(maker: Snap
     layer.close()
 
 
+def test_an_ordered_snapshot_is_opened_under_a_clock_that_went_back(maker: SnapshotMaker):
+    directory = maker.make()
+    ordered = Ordered(5, sha256_b64u(_payload(directory)))
+    early = NOW - dt.timedelta(days=2)
+    assert Examination(conditions(now=early, ordered=ordered)).run(directory).sequence == 5
+    assert refusal(directory, now=early).step == Step.DATES
+
+
 def test_a_pinned_snapshot_must_not_have_expired(maker: SnapshotMaker):
     directory = maker.make()
     ordered = Ordered(5, sha256_b64u(_payload(directory)), may_be_expired=False)
