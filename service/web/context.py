@@ -33,7 +33,8 @@ class Context:
 
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
     not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `ledger_status`
-    what the orders rest on.
+    what the orders rest on; `settings_error` what is wrong with relais.toml, where this worker goes on with the
+    settings before.
     """
 
     settings: Settings

@@ -37,14 +37,8 @@ async def status(request: web.Request) -> web.Response:
 
 def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
-    return [
-        {"code": code, "blocking": blocking, "detail": detail}
-        for code, blocking, detail in (
-            *_of_the_journal(context),
-            *_of_the_snapshot(context),
-            *_of_what_is_followed(context),
-        )
-    ]
+    troubles = (*_of_the_journal(context), *_of_the_snapshot(context), *_of_what_is_followed(context))
+    return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
 
 
 def _of_the_journal(context: Context) -> Iterator[_Trouble]:
