@@ -49,7 +49,9 @@ def troubles(site: Installation) -> dict[str, bool]:
 
 
 def all_say(site: Installation, expected: dict[str, bool]) -> bool:
-    return all(troubles(site) == expected for _ in range(12))
+    """Whether whoever takes the request says so, perhaps beside what else a fault broke; `{}` is: no trouble at all."""
+    seen = [troubles(site) for _ in range(12)]
+    return all(told.items() >= expected.items() if expected else not told for told in seen)
 
 
 @pytest.mark.parametrize("fault", [moved_away, damaged], ids=lambda fault: fault.__name__)

@@ -25,7 +25,7 @@ from service.errors import (
 )
 from service.journal.entries import Pending, Receipt
 from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance
-from service.settings import RightsSettings
+from service.settings import QuerySettings
 from service.web.answering import Answerer, commitment, uuid7
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -83,7 +83,7 @@ def context() -> Any:
         knowledge=knowledge,
         journal=FakeJournal(),
         clock=SimpleNamespace(now=lambda: NOW),
-        settings=SimpleNamespace(query=RightsSettings()),
+        settings=SimpleNamespace(query=QuerySettings()),
         today=lambda now: now.date(),
         stance=lambda _: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
         unreadable_records=0,
