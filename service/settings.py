@@ -6,19 +6,27 @@ Every setting, its unit and default is a field here; docs/settings.md lists the 
 
 from __future__ import annotations
 
+import re
 import tomllib
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
 import msgspec
+from msgspec import Meta
 
 from service.errors import SettingsError
 from service.files import PRIVATE_MODE, write_durable
 
 SETTINGS_FILE = "relais.toml"
+Port = Annotated[int, Meta(ge=1, le=65535)]
+Count = Annotated[int, Meta(ge=1)]
+Days = Annotated[int, Meta(ge=0)]
+Seconds = Annotated[float, Meta(gt=0)]
+#: Where msgspec says that a value is wrong: "… - at `$.rights.port`".
+_PLACE = re.compile(r"at `\$\.(\w+)\.(\w+)")
 
 
 class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -37,8 +45,8 @@ class ServerSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """One HTTP server: address, port, worker processes."""
 
     host: str = "127.0.0.1"
-    port: int = 8080
-    workers: int = 2
+    port: Port = 8080
+    workers: Count = 2
 
 
 class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -55,21 +63,21 @@ class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
 class QuerySettings(_Section, frozen=True, forbid_unknown_fields=True):
     """Rules of the rights query: whole days around today a service date may lie; AMC numbers of other operators."""
 
-    past_days: int = 90
-    ahead_days: int = 1
+    past_days: Days = 90
+    ahead_days: Days = 1
     out_of_scope_amcs: tuple[str, ...] = ("99999997", "88888888", "75500017")
 
 
 class LimitSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """Limits of one worker: bytes, seconds, counts."""
 
-    body_bytes: int = 64 * 1024
-    batch_bytes: int = 256 * 1024
-    body_seconds: float = 2.0
-    bodies_in_flight: int = 512
-    retry_seconds: float = 300.0
-    retry_entries: int = 10_000
-    token_entries: int = 4096
+    body_bytes: Count = 64 * 1024
+    batch_bytes: Count = 256 * 1024
+    body_seconds: Seconds = 2.0
+    bodies_in_flight: Count = 512
+    retry_seconds: Seconds = 300.0
+    retry_entries: Count = 10_000
+    token_entries: Count = 4096
 
 
 class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -81,15 +89,15 @@ class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
 class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """How often a worker looks for orders and reports, in seconds."""
 
-    watch_seconds: float = 0.1
-    heartbeat_seconds: float = 1.0
+    watch_seconds: Seconds = 0.1
+    heartbeat_seconds: Seconds = 1.0
 
 
 class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """How many superseded snapshots stay for a rollback, and how close to expiry status begins to warn (hours)."""
 
-    keep: int = 3
-    expiry_warning_hours: int = 48
+    keep: Annotated[int, Meta(ge=0)] = 3
+    expiry_warning_hours: Annotated[int, Meta(ge=0)] = 48
 
 
 class Settings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -211,7 +219,14 @@ def parse_settings(text: str, environment: Mapping[str, str]) -> Settings:
         # strict=False lets the text of an environment variable become a number or a boolean.
         return msgspec.convert(tables, Settings, strict=False)
     except msgspec.ValidationError as error:
-        raise SettingsError(f"{SETTINGS_FILE}: {error}") from error
+        raise SettingsError(f"{_source(str(error), environment)}: {error}") from error
+
+
+def _source(fault: str, environment: Mapping[str, str]) -> str:
+    """Whose value is at fault: a variable's, or the file's."""
+    place = _PLACE.search(fault)
+    variable = f"RELAIS_{place[1]}_{place[2]}".upper() if place else ""
+    return variable if variable in environment else SETTINGS_FILE
 
 
 def _read(home: Home) -> str:

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.exits import Exit
-from service.cli.ordering import await_fleet, give_order, open_ledger, parse_until
+from service.cli.ordering import await_fleet, give_order, give_orders, open_ledger, parse_until
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
@@ -115,8 +115,16 @@ def pin(
 def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = DEFAULT_HOME) -> int:
     """End a pin. The snapshot it held serves on until a higher sequence is loaded."""
     place, settings = open_home(home)
+    now = SystemClock().now()
     intent = Intent(kind=Kind.SNAPSHOT_UNPIN, scope=EVERYWHERE, body={}, reason=reason, actor=actor())
-    return give_order(place, settings, intent)
+
+    def plan(state: State) -> list[Intent]:
+        if state.view(now).pin is not None:
+            return [intent]
+        print("no snapshot is pinned: no change")
+        return []
+
+    return give_orders(place, settings, plan)
 
 
 def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
@@ -131,6 +139,8 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
         return
     for held in holdings:
         print(_line(held))
+    if not holdings:
+        print("no snapshot is held here yet: relais snapshot load")
 
 
 def _activate(place: Home, settings: Settings, state: State, examination: Examination, *, json: bool) -> int:
@@ -157,7 +167,7 @@ def _activate(place: Home, settings: Settings, state: State, examination: Examin
         actor=actor(),
     )
     _say(examination, "verified", json=json)
-    status = give_order(place, settings, intent, manifest.sequence)
+    status = give_order(place, settings, intent, manifest.sequence, json=json)
     raise_floor(place.node / FLOOR_FILE, floor)
     Catalog(place.snapshots).prune(manifest.sequence, settings.snapshot.keep)
     return status

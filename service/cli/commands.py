@@ -20,7 +20,8 @@ COMMANDS: Final[Mapping[str, str]] = {
     "init": """Make a home: settings, keys, stores; with --demo also people, a snapshot and clients.
 
         Without --demo the home gets what a server holds: pepper, order key, receipt key. Root, signer and officer keys
-        are made by their people on their own machines with `relais keys new`; only public halves come here.""",
+        are made by their people on their own machines with `relais keys new`; only public halves come here. On a home
+        that is there already it makes the folders and stores that are missing, and nothing else.""",
     "serve": """Serve one of the two HTTP servers in the foreground, until SIGTERM or SIGINT.
 
         `rights` answers pharmacy software, `admin` operators. Outside a demo home it refuses to start where a private

@@ -55,6 +55,8 @@ def create_demo(root: Path, *, people: int) -> Home:
 
     Made aside and renamed at the end: a first start that was interrupted leaves nothing that looks whole.
     """
+    if people < 1:
+        raise OperatorError(f"a demo home has at least one person, not {people}")
     target = root.absolute()
     if target.exists() and any(target.iterdir()):
         raise OperatorError(f"{root} is not empty: a demo home is made in a new directory")

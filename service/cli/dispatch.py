@@ -21,9 +21,10 @@ for _name, _help in COMMANDS.items():
 def dispatch(arguments: list[str]) -> int:
     """Run a command; its exit status."""
     try:
-        result = app(arguments, exit_on_error=False, print_error=True, result_action="return_value")
-    except CycloptsError:
-        return Exit.USAGE
+        result = app(arguments, exit_on_error=False, print_error=False, verbose=False, result_action="return_value")
+    except CycloptsError as error:
+        words = " ".join(["relais", *(error.command_chain or ()), "--help"])
+        return _fail(Exit.USAGE, f"{' '.join(str(error).split()).rstrip('.')}: {words}")
     except StoreUnavailable as error:
         return _fail(Exit.UNAVAILABLE, str(error))
     except RelaisError as error:

@@ -15,6 +15,7 @@ from service.settings import Home
 #: What a server holds. Signers', roots' and officers' private keys are made elsewhere.
 SERVER_KEYS: Final = {"pepper": KeyUse.PEPPER, "order": KeyUse.ORDER, "receipt": KeyUse.RECEIPT}
 _DIRECTORIES: Final = ("snapshots", "control", "node", "journal", "run")
+_UNDER_ORDERS: Final = ("snapshots", "node", "journal")
 
 _SETTINGS: Final = """\
 # relais-droits: settings of this home. Every key, its unit and default: docs/settings.md.
@@ -45,7 +46,7 @@ officers = ["{keys}/officer.pub.jwk"]
 
 
 def create_home(root: Path, keys: Path | None = None, *, demo: bool = False) -> Home:
-    """A home at `root`, its key files in `keys` (default `root`/keys). Raises `OperatorError` if one is there.
+    """A home at `root`, its key files in `keys` (default `root`/keys). Raises `OperatorError` if something is there.
 
     The settings are written last: until then the directory is not a home.
     """
@@ -53,6 +54,8 @@ def create_home(root: Path, keys: Path | None = None, *, demo: bool = False) -> 
     if home.settings.exists():
         raise OperatorError(f"{root} is a home already")
     home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if any(path.name != "lost+found" for path in home.root.iterdir()):
+        raise OperatorError(f"{root} is not empty: a home is made in a new directory, or in an empty one")
     for name in _DIRECTORIES:
         (home.root / name).mkdir(mode=0o700, exist_ok=True)
     folder = home.keys if keys is None else keys.absolute()
@@ -66,3 +69,24 @@ def create_home(root: Path, keys: Path | None = None, *, demo: bool = False) -> 
     shown = "keys" if keys is None else str(folder)
     write_durable(home.settings, _SETTINGS.format(demo=str(demo).lower(), keys=shown).encode(), 0o600)
     return home
+
+
+def complete_home(home: Home) -> list[str]:
+    """Make the directories and stores that a home with its settings lacks; their names.
+
+    Raises `OperatorError` where the orders are gone and something there was made under them: an empty store would
+    forget who may ask and what is suspended.
+    """
+    made = [name for name in _DIRECTORIES if not (home.root / name).exists()]
+    lost = not home.orders.exists()
+    if lost and any(any(home.root.joinpath(name).glob("*")) for name in _UNDER_ORDERS):
+        raise OperatorError(f"{home.orders} is gone and this home has served: restore it from a backup")
+    for name in made:
+        (home.root / name).mkdir(mode=0o700)
+    if lost:
+        SqliteOrderStore.create(home.orders)
+        made.append("control/orders.db")
+    if not home.fleet.exists():
+        FleetStore.create(home.fleet)
+        made.append("control/fleet.db")
+    return made

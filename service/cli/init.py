@@ -9,7 +9,8 @@ from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption
 from service.cli.demo import DEFAULT_PEOPLE, create_demo
-from service.cli.home import create_home
+from service.cli.home import complete_home, create_home
+from service.settings import Home
 
 app = App(name="init")
 
@@ -36,8 +37,13 @@ def init(
         create_demo(root, people=people)
         print(f"demo home in {root}")
         return
-    made = create_home(root, keys)
-    print(f"home in {made.root}. Next, on the machines of the people concerned:")
-    print("  relais keys new --use officer --out officer.jwk      and bring officer.pub.jwk here")
-    print("  relais keys new --use root|snapshot --out NAME.jwk   and bring NAME.pub.jwk here")
+    here = Home(root.absolute())
+    if here.settings.exists() and (made := complete_home(here)):
+        print(f"{root} is a home already; made what it lacked: {', '.join(made)}")
+        return
+    new = create_home(root, keys)
+    folder = new.keys if keys is None else keys.absolute()
+    print(f"home in {new.root}. Next, on the machines of the people concerned:")
+    print(f"  relais keys new --use officer --out officer.jwk      and bring officer.pub.jwk to {folder}")
+    print("  relais keys new --use root|snapshot --out NAME.jwk   and bring NAME.pub.jwk to relais trust new")
     print("then relais trust new, relais snapshot load, relais client add (docs/operate.md).")

@@ -20,7 +20,7 @@ def new(
     out: Annotated[Path, Parameter(help="The private key's file; the public half lies beside it as .pub.jwk.")],
     json: JsonOption = False,
 ) -> None:
-    """Make one key: the private JWK (mode 0600) in FILE, the public half beside it. Never overwrites."""
+    """Make one key: the private JWK (mode 0600) in --out, the public half beside it. Never overwrites."""
     jwk, files = write_new_key(use, out)
     kid = jwk["keys"][0]["kid"] if "keys" in jwk else jwk["kid"]
     if json:

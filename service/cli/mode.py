@@ -13,7 +13,7 @@ from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
 from service.control.ledger import Intent
 from service.control.modes import check_mode, differing_scopes
-from service.control.state import ModeState, State
+from service.control.state import ModeState, State, View
 
 app = App(name="mode")
 
@@ -59,17 +59,29 @@ def set_mode(
     who = actor()
     order = Intent(kind=Kind.MODE_SET, scope=target, body={"mode": mode}, reason=reason, actor=who, until=end)
 
+    differing: list[str] = []
+
     def plan(state: State) -> list[Intent]:
-        others = differing_scopes(state.view(now), mode) if target == EVERYWHERE else []
+        view = state.view(now)
+        others = differing_scopes(view, mode) if target == EVERYWHERE else []
+        if target != EVERYWHERE and not _serves(view, target):
+            print(f"relais: warning: no AMC {target} is in the snapshot that serves", file=sys.stderr)
         if not clear:
-            for other in others:
-                print(f"still differs: {other} {state.view(now).modes[other].mode} (--all clears it)")
+            differing.extend(f"{other} {view.modes[other].mode}" for other in others)
             return [order]
         cleared = [Intent(kind=Kind.MODE_CLEAR, scope=one, body={}, reason=reason, actor=who) for one in others]
         # The mode of all first: if what follows fails, a suspension already holds.
         return [order, *cleared]
 
-    return give_orders(where, settings, plan)
+    status = give_orders(where, settings, plan)
+    for scope_and_mode in differing:
+        print(f"still differs: {scope_and_mode} (--all clears it)")
+    return status
+
+
+def _serves(view: View, amc: str) -> bool:
+    """Whether the active snapshot names an AMC; without a snapshot there is nothing to compare with."""
+    return view.activation is None or not view.activation.counts or amc in view.activation.counts
 
 
 def _members(mode: ModeState) -> dict[str, Any]:

@@ -44,22 +44,32 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
         yield ledger
 
 
-def give_order(home: Home, settings: Settings, intent: Intent, sequence: int | None = None) -> Exit:
+def give_order(
+    home: Home, settings: Settings, intent: Intent, sequence: int | None = None, *, json: bool = False
+) -> Exit:
     """Append one order, say so, and wait for the fleet (to serve `sequence`, if given). Raises as `Ledger.issue`."""
-    return give_orders(home, settings, lambda _state: [intent], sequence)
+    return give_orders(home, settings, lambda _state: [intent], sequence, json=json)
 
 
 def give_orders(
-    home: Home, settings: Settings, plan: Callable[[State], list[Intent]], sequence: int | None = None
+    home: Home,
+    settings: Settings,
+    plan: Callable[[State], list[Intent]],
+    sequence: int | None = None,
+    *,
+    json: bool = False,
 ) -> Exit:
-    """Append the orders planned on the state as it is, in turn, and wait for the fleet to follow the last."""
+    """Append the orders planned on the state as it is, in turn, and wait for the fleet to follow the last.
+
+    With `json` standard output is the caller's: what is said here goes to standard error.
+    """
     key = load_order_key(home, settings)
     with open_ledger(home, settings) as ledger:
         version = ledger.state.version
         for intent in plan(ledger.state):
             order = ledger.issue(intent, key, SystemClock().now())
             version = order.version
-            print(f"order {version}: {order.kind} {order.scope}")
+            print(f"order {version}: {order.kind} {order.scope}", file=sys.stderr if json else sys.stdout)
     return await_fleet(home, version, sequence)
 
 

@@ -52,6 +52,8 @@ def verify(
     """Verify that an answer was recorded as given; in a home, also find its head in the journal."""
     response = _read(file)
     in_home = Home(home).settings.exists()
+    if jwks is None and not in_home:
+        raise OperatorError(f"{home.absolute()} is not a relais home: name the service's receipt keys with --jwks")
     keys = fetch_receipt_keys(jwks) if jwks is not None else load_receipt_keys(*open_home(home))
     verdict = verify_receipt(response.get("answer"), response.get("receipt"), keys)
     position = find_head(Home(home).journal, response["receipt"]["head"]) if verdict.valid and in_home else None

@@ -23,8 +23,10 @@ def fetch_receipt_keys(source: str) -> dict[str, PublicKey]:
     try:
         with urllib.request.urlopen(source, timeout=_TIMEOUT_SECONDS) as response:  # noqa: S310 - the scheme is checked
             data = response.read(MAX_KEY_FILE_BYTES + 1)
-    except (urllib.error.URLError, TimeoutError, ValueError) as error:
-        raise OperatorError(f"{source} gives no keys: {error}") from error
+    except (OSError, ValueError) as error:
+        # What failed below is wrapped in the library's own words.
+        cause = error.reason if isinstance(error, urllib.error.URLError) else error
+        raise OperatorError(f"{source} gives no keys: {getattr(cause, 'strerror', None) or cause}") from error
     jwks = parse_json_object(data).get("keys")
     if not isinstance(jwks, list) or not all(isinstance(jwk, dict) for jwk in jwks):
         raise OperatorError(f"{source} gives no JWK set")

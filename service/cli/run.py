@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import os
 import signal
-import socket
 import subprocess
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import closing, contextmanager
 from types import FrameType
 from typing import Final
 
@@ -18,7 +17,7 @@ from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.demo import DEFAULT_PEOPLE, create_demo, example_commands, refresh_demo
 from service.cli.exits import Exit
 from service.cli.ordering import open_ledger
-from service.cli.serve import check_start, gunicorn_command
+from service.cli.serve import check_start, gunicorn_command, take_port
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Server
 from service.control.follow import laggards
@@ -60,17 +59,9 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
 
 
 def refuse_taken_ports(settings: Settings) -> None:
-    """Raise `OperatorError` where a server could not listen.
-
-    gunicorn would try for seconds, and whoever listens there might be taken for ours.
-    """
-    with ExitStack() as probes:
-        for name, server in (("rights", settings.rights), ("admin", settings.admin)):
-            try:
-                probes.enter_context(socket.create_server((server.host, server.port)))
-            except OSError as error:
-                where = f"{server.host}:{server.port}"
-                raise OperatorError(f"the {name} server cannot listen on {where}: {error.strerror or error}") from error
+    """Raise `OperatorError` where a server could not listen, be it because both would on one port."""
+    with take_port("rights", settings.rights), take_port("admin", settings.admin):
+        pass
 
 
 def _people(text: str | None) -> int:

@@ -2,24 +2,29 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import socket
 import sys
 from pathlib import Path
 from typing import Annotated
 
+import structlog
 from cyclopts import App, Parameter
 
+from service import telemetry
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.control.fleet import Server
-from service.errors import SettingsError
+from service.errors import OperatorError, SettingsError
 from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
 from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
-from service.settings import Home, Settings
+from service.settings import Home, ServerSettings, Settings
 from service.snapshot.catalog import Catalog
 
 app = App(name="serve")
+_LOG = structlog.get_logger()
 ServerArgument = Annotated[Server, Parameter(help="Which of the two.")]
 
 
@@ -28,6 +33,10 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
     """Serve `rights` (for pharmacy software) or `admin` (for operators) under gunicorn, until SIGTERM or SIGINT."""
     place, settings = open_home(home)
     check_start(server, place, settings)
+    bind = settings.rights if server == "rights" else settings.admin
+    take_port(server, bind).close()
+    telemetry.configure_logs()
+    _LOG.info("server_starts", server=server, host=bind.host, port=bind.port, workers=bind.workers)
     os.environ["RELAIS_HOME"] = str(place.root)
     os.execv(sys.executable, gunicorn_command(server, settings))  # noqa: S606 - the server takes this process's place
 
@@ -57,6 +66,22 @@ def gunicorn_command(server: Server, settings: Settings) -> list[str]:
     if os.access(shared_memory, os.W_OK):
         command += ["--worker-tmp-dir", str(shared_memory)]
     return command
+
+
+def take_port(server: Server, bind: ServerSettings) -> socket.socket:
+    """A socket that listens where a server will. Raises `OperatorError` where it could not.
+
+    gunicorn would try for seconds, and whoever listens there might be taken for ours.
+    """
+    host = bind.host.strip("[]")
+    try:
+        return socket.create_server((host, bind.port), family=socket.AF_INET6 if ":" in host else socket.AF_INET)
+    except OSError as error:
+        # The standard library adds the address a second time.
+        cause = (error.strerror or str(error)).partition(" (while")[0]
+        hint = ": stop what listens there, or choose another port" if error.errno == errno.EADDRINUSE else ""
+        where = f"{bind.host}:{bind.port}"
+        raise OperatorError(f"the {server} server cannot listen on {where}: {cause}{hint}") from error
 
 
 def check_start(server: Server, home: Home, settings: Settings) -> None:

@@ -10,7 +10,7 @@ from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, print_json
 from service.clock import SystemClock
-from service.errors import OperatorError
+from service.errors import OperatorError, TrustError
 from service.files import write_durable
 from service.jwk import PublicKey
 from service.keyfiles import load_private, load_public
@@ -61,8 +61,12 @@ def show(
     json: JsonOption = False,
 ) -> None:
     """Verify a trust file and show its people, keys and end."""
-    document = read_trust(file or Home(home).trust)
-    trust = verify_trust(document, SystemClock().now(), demo=_is_demo(home))
+    path = file or Home(home).trust
+    document = read_trust(path)
+    try:
+        trust = verify_trust(document, SystemClock().now(), demo=_is_demo(home))
+    except TrustError as error:
+        raise OperatorError(f"{path}: {error}") from error
     if json:
         print_json(_members(trust))
         return

@@ -129,7 +129,7 @@ def _against_register(
             yield Finding(Cause.FORK, name, "it begins with another header than the register knows", 0)
         elif segment.head_sha256 is not None and segment.head_sha256 not in report.heads:
             yield from _lost_head(report, segment)
-    for name in reports.keys() - registered.keys():
+    for name in sorted(reports.keys() - registered.keys()):
         yield Finding(Cause.UNREGISTERED, name, "the register does not know it")
 
 

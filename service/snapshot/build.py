@@ -127,6 +127,8 @@ def _check_plan(plan: BuildPlan) -> None:
         raise BuildError("no source was named")
     if os.path.lexists(plan.out):
         raise BuildError(f"{plan.out} exists: a snapshot is never built over another")
+    if not plan.out.absolute().parent.is_dir():
+        raise BuildError(f"{plan.out.parent} is no folder: make it first, {plan.out.name} is made in it")
 
 
 class _Build:

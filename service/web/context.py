@@ -55,6 +55,7 @@ class Context:
     bodies_in_flight: int = 0
     unreadable_records: int = 0
     _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
+    _named: frozenset[str] = frozenset()
     _today: dt.date = dt.date.min
     _minute: float = -1.0
 
@@ -74,6 +75,7 @@ class Context:
         """Take over a new view and the snapshot that goes with it: one step between two requests."""
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
+        self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = view.activation.sequence if view.activation else None
         if snapshot is not None:
             served = snapshot.sequence
@@ -87,6 +89,9 @@ class Context:
 
     def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
         """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""
+        # Callers choose the number: only those that an order names may have an entry of their own.
+        if amc not in self._named:
+            amc = None
         known = self._stances.get(amc)
         if known is None:
             mode = self.view.mode_for(amc)

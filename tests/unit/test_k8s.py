@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +117,20 @@ def test_the_pod_is_restricted(pod: Manifest, manifests: list[Manifest]):
     assert namespace["metadata"]["labels"]["pod-security.kubernetes.io/enforce"] == "restricted"
     (account,) = of_kind(manifests, "ServiceAccount")
     assert account["automountServiceAccountToken"] is False
+
+
+def test_an_empty_volume_becomes_a_home_once(pod: Manifest, tmp_path: Path):
+    (container,) = pod["initContainers"]
+    home = tmp_path / "home"
+    home.mkdir()
+    shutil.copy(BASE / "relais.toml", home)
+    (tmp_path / "trust.json").write_text("{}")
+    script = container["args"][0].replace("/etc/relais/", f"{tmp_path}/")
+    environment = {"PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}", "RELAIS_HOME": str(home)}
+    for _start in range(2):
+        subprocess.run([*container["command"], script], check=True, cwd=home, env=environment, timeout=60)
+    assert (home / "trust.json").read_text() == "{}"
+    assert {path.name for path in (home / "control").iterdir()} == {"orders.db", "fleet.db"}
 
 
 def test_probes_ask_our_own_endpoints(containers: dict[str, Manifest]):

@@ -50,3 +50,26 @@ def test_without_any_before_broken_ones_are_refused(home: Home, tmp_path: Path):
 def test_a_note_that_cannot_be_written_is_no_reason_not_to_start(home: Home, tmp_path: Path):
     settings, fault = load_or_keep_settings(home, {}, tmp_path / "missing" / "kept.toml")
     assert (settings.query.past_days, fault) == (10, None)
+
+
+@pytest.mark.parametrize(
+    ("variable", "value"),
+    [
+        ("RELAIS_RIGHTS_PORT", "0"),
+        ("RELAIS_RIGHTS_PORT", "65536"),
+        ("RELAIS_ADMIN_PORT", "http"),
+        ("RELAIS_RIGHTS_WORKERS", "0"),
+        ("RELAIS_LIMITS_BODY_BYTES", "-1"),
+        ("RELAIS_CONTROL_WATCH_SECONDS", "0"),
+        ("RELAIS_JOURNAL_FSYNC", "perhaps"),
+    ],
+)
+def test_a_variable_nobody_could_serve_by_is_named(variable: str, value: str):
+    with pytest.raises(SettingsError) as refused:
+        parse_settings("", {variable: value})
+    assert str(refused.value).startswith(f"{variable}: ")
+
+
+def test_what_the_file_says_wrongly_is_the_files():
+    with pytest.raises(SettingsError, match=r"^relais\.toml: .*workers"):
+        parse_settings("[rights]\nworkers = 0", {"RELAIS_RIGHTS_PORT": "9000"})

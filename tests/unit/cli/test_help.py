@@ -62,5 +62,25 @@ def test_the_version_is_the_packages(capsys: pytest.CaptureFixture[str]):
     assert capsys.readouterr().out.strip() == version("relais-droits")
 
 
-def test_an_unknown_command_is_a_usage_error():
-    assert _run(["nonsense"]) == 2
+@pytest.mark.parametrize(
+    ("words", "found", "help_of"),
+    [
+        (["nonsense"], 'Unknown command "nonsense"', "relais"),
+        (["mode", "frob"], 'Unknown command "frob"', "relais mode"),
+        (["mode", "set", "suspended"], "--reason requires an argument", "relais mode set"),
+        (["mode", "set", "off", "--reason", "x"], 'Invalid value "off"', "relais mode set"),
+        (["mode", "show", "more"], "'more'", "relais mode show"),
+        (["status", "--bogus"], "Unknown option: --bogus", "relais status"),
+        (["token", "mint", "--client", "a", "--key", "b", "--lifetime", "long"], '"long"', "relais token mint"),
+    ],
+)
+def test_a_usage_error_is_one_line_that_names_the_help(
+    words: list[str], found: str, help_of: str, capsys: pytest.CaptureFixture[str]
+):
+    assert _run(words) == 2
+    out, err = capsys.readouterr()
+    assert not out
+    assert err.count("\n") == 1
+    assert err.startswith("relais: ")
+    assert found in err
+    assert err.endswith(f": {help_of} --help\n")

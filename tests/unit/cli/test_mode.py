@@ -9,13 +9,16 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from service.cli.main import _run
-from service.cli.ordering import parse_until
+from service.cli.ordering import give_order, parse_until
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat, pid_space
+from service.control.format import Kind
+from service.control.ledger import Intent
 from service.control.replica import Replica
 from service.control.store import SqliteOrderStore
 from service.errors import OperatorError
 from service.jwk import private_jwk
+from service.settings import Home, load_settings
 
 AMC = "0775671993"
 
@@ -47,6 +50,14 @@ def beat(home: Path, **members: Any) -> None:
     fleet = FleetStore(home / "control" / "fleet.db")
     fleet.beat(Heartbeat(**{**known, "sequence": None, "order_version": 0, "at": SystemClock().now(), **members}))
     fleet.close()
+
+
+def activate(home: Path, amc: str) -> None:
+    """An activation order for a snapshot that names one AMC."""
+    place = Home(home)
+    body = {"sequence": 1, "digest": "d" * 43, "counts": {amc: {}}, "accepted": []}
+    intent = Intent(kind=Kind.SNAPSHOT_ACTIVATE, scope="*", body=body, reason="night", actor="ann")
+    give_order(place, load_settings(place, {}), intent)
 
 
 def shown(relais: Any) -> Any:
@@ -111,6 +122,31 @@ def test_setting_all_names_what_still_differs_and_clears_it_on_demand(relais: An
     assert AMC in modes(relais)
     relais("mode", "set", "degraded", "--all", "--reason", "portal off")
     assert list(modes(relais)) == ["*"]
+
+
+def test_a_refused_mode_says_nothing_of_what_would_differ(relais: Any):
+    relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
+    assert relais("mode", "set", "degraded", "--reason", "x" * 501)[:2] == (1, "")
+
+
+def test_an_excluded_amc_that_no_snapshot_names_is_a_warning(relais: Any, home: Path):
+    activate(home, AMC)
+    assert not relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")[2]
+    status, _, err = relais("mode", "set", "suspended", "--scope", "0775671994", "--reason", "a slip")
+    assert status == 0
+    assert "no AMC 0775671994 is in the snapshot that serves" in err
+
+
+def test_ending_a_pin_that_is_none_gives_no_order(relais: Any, home: Path):
+    assert relais("snapshot", "unpin", "--reason", "again") == (0, "no snapshot is pinned: no change\n", "")
+    assert SqliteOrderStore(home / "control" / "orders.db").head() == 0
+
+
+def test_beside_json_an_order_is_told_on_standard_error(home: Path, capsys: pytest.CaptureFixture[str]):
+    place = Home(home)
+    order = Intent(kind=Kind.MODE_SET, scope="*", body={"mode": "suspended"}, reason="doubt", actor="ann")
+    give_order(place, load_settings(place, {}), order, json=True)
+    assert capsys.readouterr() == ("", "order 1: mode.set *\n")
 
 
 def test_returns_three_and_names_a_worker_that_does_not_follow(

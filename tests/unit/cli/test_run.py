@@ -5,16 +5,36 @@ from pathlib import Path
 import pytest
 
 from service.cli.main import _run
+from tests.fleet import free_ports
 
 
-@pytest.mark.parametrize("people", ["many", "-5", "1e5", "٣"])
-def test_a_number_of_people_that_is_none_is_refused_in_one_line(
-    people: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("name", "value", "said"),
+    [
+        *(("PEOPLE", people, "PEOPLE is a number of people, such as 100000") for people in ("many", "-5", "1e5", "٣")),
+        ("PEOPLE", "0", "at least one person"),
+        ("WORKERS", "0", "RELAIS_RIGHTS_WORKERS"),
+        ("PORT", "99999", "RELAIS_RIGHTS_PORT"),
+    ],
+)
+def test_a_variable_that_cannot_be_is_one_line_and_leaves_nothing(
+    name: str,
+    value: str,
+    said: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
 ):
-    for name, value in {"PEOPLE": people, "PORT": "0", "ADMIN_PORT": "0", "RELAIS_HOME": "", "WORKERS": ""}.items():
-        monkeypatch.setenv(name, value)
-    for name in ("RELAIS_RIGHTS_PORT", "RELAIS_ADMIN_PORT"):
-        monkeypatch.setenv(name, "0")
+    # Set first, so that what the command puts there goes with the test.
+    for setting in ("RELAIS_HOME", "RELAIS_RIGHTS_WORKERS", "RELAIS_ADMIN_WORKERS"):
+        monkeypatch.setenv(setting, "1")
+    for setting, port in zip(("RIGHTS", "ADMIN"), free_ports(2), strict=True):
+        monkeypatch.setenv(f"RELAIS_{setting}_PORT", str(port))
+    for setting in ("PORT", "ADMIN_PORT", "WORKERS", "PEOPLE"):
+        monkeypatch.delenv(setting, raising=False)
+    monkeypatch.setenv(name, value)
     assert _run(["run", "--home", str(tmp_path / "home")]) == 1
-    assert capsys.readouterr().err == "relais: PEOPLE is a number of people, such as 100000\n"
-    assert not (tmp_path / "home").exists()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert said in error
+    assert not list(tmp_path.iterdir())

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import socket
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from service.cli.home import create_home
 from service.cli.main import _run
 from service.keyfiles import KeyUse, write_new_key
+from tests.fleet import free_ports
 
 
 @pytest.fixture
@@ -25,6 +27,8 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     write_new_key(KeyUse.OFFICER, tmp_path / "officer.jwk")
     (tmp_path / "officer.pub.jwk").rename(tmp_path / "keys" / "officer.pub.jwk")
     monkeypatch.setenv("RELAIS_HOME", str(root))
+    for server, port in zip(("RIGHTS", "ADMIN"), free_ports(2), strict=True):
+        monkeypatch.setenv(f"RELAIS_{server}_PORT", str(port))
     return root
 
 
@@ -33,6 +37,16 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def test_gunicorn_takes_over_with_our_application(server: str, started: list[str]):
     assert _run(["serve", server]) == 0
     assert f"service.app:{server}" in started
+
+
+@pytest.mark.usefixtures("home")
+def test_a_taken_port_is_one_line(started: list[str], capsys: pytest.CaptureFixture[str]):
+    with socket.create_server(("127.0.0.1", int(os.environ["RELAIS_RIGHTS_PORT"]))):
+        assert _run(["serve", "rights"]) == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert "choose another port" in error
+    assert not started
 
 
 @pytest.mark.parametrize(
