@@ -24,6 +24,7 @@ def context() -> Context:
         receipt_keys={},
         view=State().view(NOW),
         spread=lambda low, _: low,
+        ledger_status=unused,
     )
     made.follow(state.view(NOW), None, None, clock_suspect=False)
     return made
