@@ -80,7 +80,7 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         receipt_keys=load_receipt_keys(home, settings) if server == "rights" else {},
         view=ledger.state.view(clock.now()),
         spread=lambda low, high: low + secrets.randbelow(high - low + 1),
-        store_error=lambda: ledger.status.error,
+        ledger_status=lambda: ledger.status,
     )
     app = web.Application(client_max_size=settings.limits.batch_bytes)
     app[CONTEXT] = context

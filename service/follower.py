@@ -69,10 +69,15 @@ class Follower:
         """Take a view over; where it names another snapshot, begin to open that one."""
         self._context.registry.update(view.clients)
         self._publish(view, self._context.snapshot, self._context.knowledge)
-        if self._vault is not None and view.activation is not None and not self._serves(view.activation):
-            self._wanted = view.activation
-            if self._opening is None or self._opening.done():
-                self._opening = asyncio.create_task(self._open(), name="snapshot")
+        if self._vault is None or view.activation is None:
+            return
+        if self._serves(view.activation):
+            # What an earlier order wanted, and is perhaps still being opened, must not take its place.
+            self._wanted = self._context.refusal = None
+            return
+        self._wanted = view.activation
+        if self._opening is None or self._opening.done():
+            self._opening = asyncio.create_task(self._open(), name="snapshot")
 
     def serving(self) -> tuple[int | None, int]:
         """The sequence and the order version this worker serves, asked at each heartbeat; looks at the clock too."""
@@ -108,8 +113,9 @@ class Follower:
             try:
                 snapshot, knowledge = await asyncio.to_thread(vault.open, wanted, self._context.clock.now())
             except (RelaisError, OSError) as error:
-                self._refused(wanted, error)
-                await asyncio.sleep(RETRY_SECONDS)
+                if wanted is self._wanted:
+                    self._refused(wanted, error)
+                    await asyncio.sleep(RETRY_SECONDS)
                 continue
             if wanted is self._wanted:
                 self._wanted = None

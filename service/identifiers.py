@@ -1,4 +1,4 @@
-"""Identifiers of people, insurers and pharmacies, and the canonical identity a record is kept under. Pure.
+"""Identifiers of people, insurers, pharmacies and clients, and the canonical identity a record is kept under. Pure.
 
 Only ASCII passes: `str.isdigit` and a regular expression's digit class without its ASCII flag also take
 Arabic-Indic and full-width digits, and one person would then have several keys. No error text holds what was given.
@@ -20,6 +20,7 @@ _KEY = re.compile(r"\d{2}", re.ASCII)
 _BIRTH_DATE = re.compile(r"\d{4}-\d{2}-\d{2}", re.ASCII)
 _AMC = re.compile(r"\d{8,10}", re.ASCII)
 _MEMBER = re.compile(r"[0-9A-Z./-]{1,20}", re.ASCII)
+_CLIENT_ID = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _FINESS = re.compile(r"(?:\d{2}|2A|2B)\d{7}", re.ASCII)
 
 _NIR_LENGTH = 13
@@ -84,6 +85,11 @@ def check_finess(text: str) -> str:
     if not _FINESS.fullmatch(finess):
         raise InvalidField("a FINESS number has 9 digits, or 2A or 2B and 7 digits")
     return finess
+
+
+def is_client_id(text: str) -> bool:
+    """Whether a text has the shape of a client's id: 1 to 64 of a-z, 0-9, `.`, `_`, `-`."""
+    return _CLIENT_ID.fullmatch(text) is not None
 
 
 def finess_has_valid_key(finess: str) -> bool:

@@ -118,6 +118,11 @@ def is_private_jwk(jwk: Mapping[str, Any]) -> bool:
     return bool(_PRIVATE_MEMBERS.intersection(jwk))
 
 
+def public_half(jwk: Mapping[str, Any]) -> dict[str, Any]:
+    """A private JWK without its secret members."""
+    return {name: value for name, value in jwk.items() if name not in _PRIVATE_MEMBERS}
+
+
 def private_jwk(key: SigningKey) -> dict[str, str]:
     """The private JWK of a fresh key, with its thumbprint as `kid`."""
     if isinstance(key, Ed25519PrivateKey):

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Mapping
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final
@@ -20,14 +19,13 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from service.base64url import b64u
 from service.errors import KeyRejected, OperatorError, SignatureRejected
 from service.files import PRIVATE_MODE, sync_directory
-from service.jwk import PrivateKey, PublicKey, parse_private_jwk, parse_public_jwk, private_jwk, thumbprint
+from service.jwk import PrivateKey, PublicKey, parse_private_jwk, parse_public_jwk, private_jwk, public_half, thumbprint
 from service.strictjson import parse_json_object
 
 PUBLIC_MODE: Final = 0o644
 #: A set of a hundred keys takes a third of it.
 MAX_KEY_FILE_BYTES: Final = 64 * 1024
 PEPPER_BYTES: Final = 32
-_PRIVATE_MEMBERS: Final = frozenset({"d", "k"})
 
 
 class KeyUse(StrEnum):
@@ -49,11 +47,6 @@ def new_key(use: KeyUse) -> dict[str, Any]:
     if use is KeyUse.OFFICER:
         return _new_officer_key()
     return dict(private_jwk(Ed25519PrivateKey.generate()))
-
-
-def public_half(jwk: Mapping[str, Any]) -> dict[str, Any]:
-    """A private JWK without its secret members."""
-    return {name: value for name, value in jwk.items() if name not in _PRIVATE_MEMBERS}
 
 
 def public_path(path: Path) -> Path:

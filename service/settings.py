@@ -60,7 +60,7 @@ class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
     officers: tuple[str, ...] = ("keys/officer.pub.jwk",)
 
 
-class RightsSettings(_Section, frozen=True, forbid_unknown_fields=True):
+class QuerySettings(_Section, frozen=True, forbid_unknown_fields=True):
     """Rules of the rights query: whole days around today a service date may lie; AMC numbers of other operators."""
 
     past_days: Days = 90
@@ -107,7 +107,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     rights: ServerSettings = ServerSettings()
     admin: ServerSettings = ServerSettings(port=8081)
     keys: KeySettings = KeySettings()
-    query: RightsSettings = RightsSettings()
+    query: QuerySettings = QuerySettings()
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()

@@ -14,12 +14,11 @@ from typing import Annotated, Any, Final, Protocol
 import msgspec
 
 from service.errors import InvalidField, KeyRejected
-from service.identifiers import check_finess
+from service.identifiers import check_finess, is_client_id
 from service.jwk import PublicKey, parse_public_jwk
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
 MAX_KEYS: Final = 16
-_ID: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _POINTER_STEP: Final = re.compile(r"\.([a-z_]+)|\[(\d+)\]")
 
 
@@ -95,11 +94,6 @@ def audience_for(client_class: ClientClass, instance: str) -> str:
 def admin_audience(instance: str) -> str:
     """The `aud` the admin server asks for."""
     return f"{instance}-admin"
-
-
-def is_client_id(text: str) -> bool:
-    """Whether a text has the shape of a client id."""
-    return _ID.fullmatch(text) is not None
 
 
 def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = False) -> Client:

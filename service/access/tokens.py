@@ -14,9 +14,10 @@ from typing import Any, Final, NamedTuple
 import jwt
 import msgspec
 
-from service.access.clients import Client, is_client_id
+from service.access.clients import Client
 from service.base64url import b64u_decode
 from service.errors import ClientSuspended, SignatureRejected, TokenExpired, TokenInvalid
+from service.identifiers import is_client_id
 from service.jwk import PublicKey, parse_public_jwk
 from service.strictjson import parse_strict
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -15,7 +14,7 @@ from service.cli.exits import Exit
 from service.cli.ordering import await_fleet, give_order, give_orders, open_ledger, parse_until
 from service.cli.progress import Meter
 from service.clock import SystemClock
-from service.control.format import Kind
+from service.control.format import EVERYWHERE, Kind
 from service.control.ledger import Intent
 from service.control.state import State
 from service.errors import OperatorError
@@ -94,18 +93,17 @@ def pin(
     place, settings = open_home(home)
     now = SystemClock().now()
     judged_by = conditions(place, settings, current_state(place, settings), None)
-    directory = _held(place, sequence)
-    holdings = Catalog(place.snapshots).list(judged_by, None)
+    catalog = Catalog(place.snapshots)
+    _held(place, sequence)
+    holdings = catalog.list(judged_by, None)
     digest = next(held.digest for held in holdings if held.sequence == sequence)
     if not digest:
         raise OperatorError(f"snapshot {sequence} is damaged: it cannot be pinned")
     with Meter() as meter:
-        Examination(replace(judged_by, ordered=Ordered(sequence, digest, may_be_expired=False))).run(
-            directory, meter.stage("verify")
-        )
+        catalog.verify_held(Ordered(sequence, digest, may_be_expired=False), judged_by, meter.stage("verify"))
     intent = Intent(
         kind=Kind.SNAPSHOT_PIN,
-        scope="*",
+        scope=EVERYWHERE,
         body={"sequence": sequence, "digest": digest},
         reason=reason,
         actor=actor(),
@@ -118,7 +116,7 @@ def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = 
     """End a pin. The snapshot it held serves on until a higher sequence is loaded."""
     place, settings = open_home(home)
     now = SystemClock().now()
-    intent = Intent(kind=Kind.SNAPSHOT_UNPIN, scope="*", body={}, reason=reason, actor=actor())
+    intent = Intent(kind=Kind.SNAPSHOT_UNPIN, scope=EVERYWHERE, body={}, reason=reason, actor=actor())
 
     def plan(state: State) -> list[Intent]:
         if state.view(now).pin is not None:
@@ -137,7 +135,7 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     judged_by = conditions(place, settings, state, None)
     holdings = Catalog(place.snapshots).list(judged_by, active, quarantined(state))
     if json:
-        print_json([_members(held) for held in holdings])
+        print_json({"snapshots": [_members(held) for held in holdings]})
         return
     for held in holdings:
         print(_line(held))
@@ -158,7 +156,7 @@ def _activate(place: Home, settings: Settings, state: State, examination: Examin
     reason = examination.conditions.accept or "a verified snapshot was loaded"
     intent = Intent(
         kind=Kind.SNAPSHOT_ACTIVATE,
-        scope="*",
+        scope=EVERYWHERE,
         body={
             "sequence": manifest.sequence,
             "digest": examination.digest,

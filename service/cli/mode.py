@@ -28,7 +28,7 @@ def show(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     if status.error:
         print(f"relais: shown from this node's copy: {status.error}", file=sys.stderr)
     if json:
-        scopes = {scope: _members(mode) for scope, mode in sorted(modes.items())}
+        scopes = [{"scope": scope, **_members(mode)} for scope, mode in sorted(modes.items())]
         print_json({"order_version": view.version, "source": status.source, "modes": scopes})
         return
     for scope, mode in sorted(modes.items()):
@@ -87,10 +87,10 @@ def _serves(view: View, amc: str) -> bool:
 def _members(mode: ModeState) -> dict[str, Any]:
     return {
         "mode": mode.mode,
-        "order": mode.version,
         "since": None if mode.since is None else instant_text(mode.since),
         "until": None if mode.until is None else instant_text(mode.until),
         "reason": mode.reason,
+        "order": mode.version,
     }
 
 

@@ -130,10 +130,11 @@ def verify(
         print_json(
             {
                 "valid": True,
+                "sequence": manifest.sequence,
                 "digest": examination.digest,
                 "signers": sorted(examination.signers),
                 "first_load": examination.first_load,
-                "findings": findings,
+                "accepted": findings,
                 "manifest": _members(manifest),
             }
         )
@@ -141,7 +142,7 @@ def verify(
     print(f"snapshot {manifest.sequence} verified: signed by {', '.join(sorted(examination.signers))}")
     print(f"digest {examination.digest}, valid until {manifest.valid_until:%Y-%m-%d %H:%M} UTC")
     if examination.first_load:
-        print("this node never activated a snapshot: there was no floor to compare with")
+        print("this installation never activated a snapshot: there was no floor to compare with")
     for finding in findings:
         print(f"accepted: {finding}")
 

@@ -9,12 +9,13 @@ from typing import Annotated
 
 from cyclopts import App, Parameter
 
-from service.access.clients import Client, audience_for, is_client_id, parse_client
+from service.access.clients import Client, audience_for, parse_client
 from service.access.mint import DEFAULT_LIFETIME_SECONDS, mint_token
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.errors import OperatorError
+from service.identifiers import is_client_id
 from service.jwk import PrivateKey
 from service.keyfiles import load_private
 from service.settings import Home, Settings

@@ -18,7 +18,7 @@ import msgspec
 
 from service.base64url import sha256_b64u
 from service.errors import ChainBroken, InvalidField, SignatureRejected
-from service.identifiers import parse_amc
+from service.identifiers import is_client_id, parse_amc
 from service.jwk import is_private_jwk
 from service.strictjson import canonical
 
@@ -34,7 +34,6 @@ _BETWEEN: Final = r"[\s.\-_/]*"
 _LONG_RUN: Final = re.compile(rf"\d(?:{_BETWEEN}\d){{12,}}")
 _CORSICAN: Final = re.compile(rf"\d(?:{_BETWEEN}\d){{4}}{_BETWEEN}2{_BETWEEN}[ABab](?:{_BETWEEN}\d){{6}}")
 _AMC: Final = re.compile(r"[0-9]{10}")
-_CLIENT: Final = re.compile(r"[a-z0-9][a-z0-9._-]{0,63}")
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 ModeName = Literal["live", "degraded", "suspended"]
@@ -245,7 +244,7 @@ def parse_scope(text: str) -> str:
 def _check_scope(kind: Kind, scope: str) -> None:
     subject = kind.partition(".")[0]
     if subject == "client":
-        good = _CLIENT.fullmatch(scope) is not None
+        good = is_client_id(scope)
     else:
         good = scope == EVERYWHERE or (subject != "snapshot" and _AMC.fullmatch(scope) is not None)
     if not good:

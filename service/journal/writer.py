@@ -26,6 +26,10 @@ from service.jwk import PrivateKey
 #: Sealing this many takes some 8 ms of the event loop; what is beyond waits for the batch after.
 MAX_BATCH: Final = 512
 REOPEN_SECONDS: Final = 1.0
+#: Answers that may wait for the disk: some seconds' worth, and some 50 MB. Beyond it they are refused at once.
+MAX_WAITING: Final = 8 * MAX_BATCH
+#: A disk that takes longer than this has failed for whoever waits, though it may come back.
+STALL_SECONDS: Final = 5.0
 
 _Waiting = tuple[Pending, "asyncio.Future[Receipt] | _Group"]
 
@@ -96,6 +100,9 @@ class JournalWriter:
         self._searched = False
         self._waiting: list[_Waiting] = []
         self._busy = False
+        self._under_way: list[_Waiting] = []
+        self._watch: asyncio.TimerHandle | None = None
+        self._stalled = False
         self._scheduled = False
         self._reopening: asyncio.TimerHandle | None = None
         self._drained: asyncio.Future[None] | None = None
@@ -105,8 +112,8 @@ class JournalWriter:
 
     @property
     def writable(self) -> bool:
-        """Whether a segment is open. False from a failed write until the next segment stands."""
-        return self._segment is not None
+        """Whether a segment is open and the disk keeps up. False from a failed write until the next segment stands."""
+        return self._segment is not None and not self._stalled
 
     @property
     def status(self) -> WriterStatus:
@@ -140,6 +147,8 @@ class JournalWriter:
     def _record(self, pending: Pending, future: asyncio.Future[Receipt] | _Group) -> None:
         if self._closing or (self._segment is None and not self._busy):
             future.set_exception(JournalUnwritable("the journal is not open"))
+        elif self._stalled or len(self._waiting) >= MAX_WAITING:
+            future.set_exception(JournalUnwritable("the disk does not keep up"))
         elif len(pending.answer) + len(pending.query) > MAX_CONTENT_BYTES:
             future.set_exception(JournalUnwritable("the answer is too long to be recorded"))
         else:
@@ -194,7 +203,7 @@ class JournalWriter:
         except Exception as error:  # noqa: BLE001 - any of them leaves answers unrecorded, and an entry number in doubt
             self._failed(items, error)
             return
-        self._busy = True
+        self._begin(items)
         self._thread.submit(self._commit, segment, batch, items)
 
     def _commit(self, segment: OpenSegment, batch: Batch, items: list[_Waiting]) -> None:
@@ -206,7 +215,7 @@ class JournalWriter:
         self._loop.call_soon_threadsafe(self._committed, segment, batch, items, error)
 
     def _committed(self, segment: OpenSegment, batch: Batch, items: list[_Waiting], error: Exception | None) -> None:
-        self._busy = False
+        self._ended()
         if error is not None:
             self._failed(items, error)
             return
@@ -218,6 +227,23 @@ class JournalWriter:
                 future.set_result(receipt)
         self._feed.advanced(segment.journal, batch.head_sha256, batch.entries, batch.at)
         self._schedule()
+
+    def _begin(self, items: list[_Waiting]) -> None:
+        """The thread is given work; `items` wait for it."""
+        self._busy, self._under_way = True, items
+        self._watch = self._loop.call_later(STALL_SECONDS, self._stall)
+
+    def _ended(self) -> None:
+        self._busy, self._under_way, self._stalled = False, [], False
+        if self._watch is not None:
+            self._watch.cancel()
+
+    def _stall(self) -> None:
+        """Fail everybody rather than let them hang; what is under way may still be recorded, unacknowledged."""
+        self._stalled = True
+        self._failures += 1
+        self._last_failure = "the disk does not answer"
+        self._refuse(self._under_way)
 
     def _failed(self, items: list[_Waiting], error: Exception) -> None:
         """Fail everybody, leave the segment as it is, try a new one."""
@@ -243,7 +269,7 @@ class JournalWriter:
     def _open(self) -> None:
         """Open the next segment in the thread; the present one is closed once the next stands."""
         self._reopening = None
-        self._busy = True
+        self._begin([])
         self._thread.submit(self._create)
 
     def _create(self) -> None:
@@ -259,7 +285,7 @@ class JournalWriter:
         self._loop.call_soon_threadsafe(self._opened, opened, error)
 
     def _opened(self, opened: OpenSegment | None, error: Exception | None) -> None:
-        self._busy = False
+        self._ended()
         former, self._segment = self._segment, opened
         if former is not None:
             self._thread.submit(former.file.close)

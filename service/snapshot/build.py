@@ -28,10 +28,12 @@ from service.identifiers import amc_identity, nir_identity
 from service.jws import sign_general
 from service.rights.model import Amc, Contract
 from service.snapshot import entries
+from service.snapshot.folder import MANIFEST_FILE
 from service.snapshot.manifest import (
     MANIFEST_FORMAT,
     MANIFEST_TYP,
     MAX_INTEGER,
+    MAX_VALID_DAYS,
     Counts,
     FileEntry,
     Manifest,
@@ -48,9 +50,7 @@ from service.snapshot.spill import PARTITIONS, Spill
 from service.snapshot.tally import Tally, state_at
 from service.snapshot.writer import LayerWriter
 
-MANIFEST_FILE: Final = "manifest.json"
 DEFAULT_VALID_DAYS: Final = 7
-MAX_VALID_DAYS: Final = 45
 #: GDPR art. 5.1.c: contracts that ended earlier before the extract answer no question a counter may ask.
 KEPT_DAYS: Final = 60
 DEFAULT_REJECT_SHARE: Final = 0.001

@@ -21,6 +21,8 @@ MANIFEST_TYP: Final = "relais-snapshot+jws"
 MANIFEST_FORMAT: Final = "relais-snapshot/1"
 #: The largest integer every JSON reader keeps exact (RFC 8785 §3.1); a sequence can never come near it by mistake.
 MAX_INTEGER: Final = 2**53 - 1
+#: The longest a manifest may vouch for its data.
+MAX_VALID_DAYS: Final = 45
 
 Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_INTEGER)]
 Sequence = Annotated[int, msgspec.Meta(ge=1, le=MAX_INTEGER)]

@@ -20,7 +20,6 @@ from service.snapshot.entries import pad, unpad
 SALT_SIZE: Final = 16
 #: Shorter secrets could be searched for: the salt is public and the identities are few.
 MIN_PEPPER_SIZE: Final = 32
-RECORD_KEY_SIZE: Final = 16
 LAYER_LABEL: Final = b"relais-layer-1"
 #: No identity of a person begins like this, and only the right pepper finds and opens it.
 PROBE_IDENTITY: Final = "probe|relais-layer-1"

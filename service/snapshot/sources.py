@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
 import os
 import re
 import zlib
@@ -20,6 +19,7 @@ from typing import IO, Any, Final, Self
 
 from service.errors import BuildError, RowRejected
 from service.snapshot.rows import COLUMNS, MALFORMED, MISSING, NOT_UTF8, RowParser, SourceRow, unknown_column
+from service.strictjson import parse_strict
 
 #: A row has some 400 bytes; one with every rate code known has a few thousand.
 MAX_LINE_BYTES: Final = 64 * 1024
@@ -181,12 +181,7 @@ def _value(column: str, cell: str) -> Any:
 
 
 def _json_value(column: str, text: str) -> Any:
-    def distinct(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        if len(dict(members)) != len(members):
-            raise ValueError
-        return dict(members)
-
     try:
-        return json.loads(text, object_pairs_hook=distinct)
-    except (ValueError, RecursionError):
+        return parse_strict(text)
+    except ValueError:
         raise RowRejected(column, MALFORMED) from None

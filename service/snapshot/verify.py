@@ -20,7 +20,7 @@ from service.errors import LayerRejected, SignatureRejected, SnapshotRefused, Tr
 from service.jws import verify_general
 from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
-from service.snapshot.manifest import MANIFEST_TYP, Manifest, parse_manifest
+from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, Manifest, parse_manifest
 from service.snapshot.records import RECORDS_FILE, Layer
 from service.snapshot.seal import LayerKey
 from service.snapshot.steps import Step
@@ -28,8 +28,6 @@ from service.snapshot.trust import RoleName, Trust
 
 #: How far a builder's clock may run ahead of ours.
 CLOCK_LEEWAY: Final = dt.timedelta(minutes=5)
-#: The longest a manifest may vouch for its data.
-MAX_VALIDITY: Final = dt.timedelta(days=45)
 _FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.[a-z0-9]{1,8}", re.ASCII)
 
 
@@ -137,8 +135,8 @@ class Examination:
                     _time(entry.extracted_at),
                 )
         until = manifest.valid_until
-        if not manifest.created_at < until <= manifest.created_at + MAX_VALIDITY:
-            expected = f"valid_until after created_at, and within {MAX_VALIDITY.days} days of it"
+        if not manifest.created_at < until <= manifest.created_at + dt.timedelta(days=MAX_VALID_DAYS):
+            expected = f"valid_until after created_at, and within {MAX_VALID_DAYS} days of it"
             raise _refused(Step.DATES, expected, _time(until))
         if now >= until and not in_force:
             raise _refused(Step.DATES, f"valid_until after now, {_time(now)}", f"{_time(until)}: expired")

@@ -55,7 +55,7 @@ async def read_mode(request: web.Request) -> web.Response:
 async def write_mode(request: web.Request) -> web.Response:
     """Set the mode of one scope."""
     context = request.app[CONTEXT]
-    client = _authenticated(request, ClientClass.ADMIN, ClientClass.OPERATOR)
+    _authenticated(request, ClientClass.ADMIN, ClientClass.OPERATOR)
     scope = _scope(request)
     match = request.headers.get(hdrs.IF_MATCH)
     if match is None:
@@ -69,6 +69,8 @@ async def write_mode(request: web.Request) -> web.Response:
     await asyncio.to_thread(ledger.refresh)
     unchanged(ledger.state)
     raw = await read_json(request, context, context.settings.limits.body_bytes)
+    # A body may take seconds: who was suspended meanwhile orders nothing.
+    client = _authenticated(request, ClientClass.ADMIN, ClientClass.OPERATOR)
     body = decode(raw, _MODE)
     refuse_repeated_keys(raw)
     _check_mode(body.mode)

@@ -21,7 +21,7 @@ from msgspec import UNSET
 from service.access.clients import Client
 from service.access.gate import resolve_finess
 from service.base64url import b64u
-from service.errors import AccessError, CallerError, JournalUnwritable, NoSnapshot
+from service.errors import AccessError, AvailabilityError, CallerError, JournalUnwritable, NoSnapshot, ServiceSuspended
 from service.journal.entries import Pending, Receipt
 from service.rights import question
 from service.rights.decide import Decision, decide
@@ -69,7 +69,8 @@ class Answerer:
     def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
         """The whole response body, once it is recorded.
 
-        Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `NoSnapshot`, `JournalUnwritable`.
+        Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `ServiceSuspended`, `NoSnapshot`,
+        `JournalUnwritable`.
         """
         loop = asyncio.get_running_loop()
         if not self._waiting:
@@ -90,7 +91,7 @@ class Answerer:
         try:
             self._work(cases)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
-            if len(cases) == 1 or isinstance(error, NoSnapshot | JournalUnwritable):
+            if len(cases) == 1 or isinstance(error, AvailabilityError | JournalUnwritable):
                 _fail(cases, error)
                 return
             # What is wrong with one query must not cost the others their answers.
@@ -100,6 +101,8 @@ class Answerer:
     def _work(self, cases: list[_Case]) -> None:
         context = self._context
         snapshot, knowledge, journal = context.snapshot, context.knowledge, context.journal
+        if context.suspended:  # since the request was let in
+            raise ServiceSuspended
         if journal is None:
             raise JournalUnwritable
         if snapshot is None or knowledge is None:

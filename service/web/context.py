@@ -15,7 +15,8 @@ from service.access.clients import Registry
 from service.access.gate import Gate
 from service.clock import Clock
 from service.control.format import EVERYWHERE
-from service.control.orders import View
+from service.control.ledger import LedgerStatus
+from service.control.state import View
 from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
 from service.rights.model import Knowledge, Mode, Stance
@@ -26,18 +27,14 @@ from service.web.server import SERVER_NAME
 PARIS: Final = ZoneInfo("Europe/Paris")
 
 
-def _no_error() -> str | None:
-    return None
-
-
 @dataclass(slots=True)
 class Context:
     """One worker's resources. `view`, `snapshot` and what derives from them are replaced whole, never changed in place.
 
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
-    not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `store_error`
-    what is wrong with the control store; `settings_error` what is wrong with relais.toml, where this worker goes on
-    with the settings before.
+    not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `ledger_status`
+    what the orders rest on; `settings_error` what is wrong with relais.toml, where this worker goes on with the
+    settings before.
     """
 
     settings: Settings
@@ -47,17 +44,18 @@ class Context:
     receipt_keys: Mapping[str, PublicKey]
     view: View
     spread: Callable[[int, int], int]
+    ledger_status: Callable[[], LedgerStatus]
     journal: JournalWriter | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
     clock_suspect: bool = False
     refusal: str | None = None
     settings_error: str | None = None
-    store_error: Callable[[], str | None] = _no_error
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0
     unreadable_records: int = 0
     _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
+    _named: frozenset[str] = frozenset()
     _today: dt.date = dt.date.min
     _minute: float = -1.0
 
@@ -77,6 +75,7 @@ class Context:
         """Take over a new view and the snapshot that goes with it: one step between two requests."""
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
+        self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = view.activation.sequence if view.activation else None
         if snapshot is not None:
             served = snapshot.sequence
@@ -90,6 +89,9 @@ class Context:
 
     def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
         """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""
+        # Callers choose the number: only those that an order names may have an entry of their own.
+        if amc not in self._named:
+            amc = None
         known = self._stances.get(amc)
         if known is None:
             mode = self.view.mode_for(amc)

@@ -28,7 +28,7 @@ from service.web.context import CONTEXT, Context
 
 REQUEST_ID: Final = istr("X-Request-Id")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_log = structlog.get_logger()
+_LOG: Final = structlog.get_logger(__name__)
 
 
 def callers_request_id(request: web.Request) -> str | None:
@@ -53,7 +53,7 @@ def edge(handler: Handler) -> Handler:
             response = _problem(context, error)
         except Exception as error:  # noqa: BLE001 - the edge is where an unknown error ends
             # Where it happened, never its text: that could quote what was sent.
-            _log.error("request_failed", error=type(error).__name__, frames=telemetry.frames(error))
+            _LOG.error("request_failed", error=type(error).__name__, frames=telemetry.frames(error))
             response = _problem(context, error)
         headers = response.headers
         headers.extend(context.headers)
@@ -140,6 +140,6 @@ def _problem(context: Context, error: Exception) -> web.Response:
     if isinstance(error, MethodNotAllowed):
         headers[hdrs.ALLOW] = error.allowed
     if isinstance(error, AccessError):
-        _log.info("refused", code=code)
+        _LOG.info("refused", code=code)
     status, body = problems.problem(error, extra)
     return web.Response(status=status, body=body, headers=headers)

@@ -86,12 +86,6 @@ def code_of(error: Exception) -> str:
 
 def problem(error: Exception, extra: Mapping[str, str] | None = None) -> tuple[int, bytes]:
     """HTTP status and problem details of an error; `extra` members (such as `server_time`) are added."""
-    status, document = problem_document(error)
-    return status, orjson.dumps({**document, **(extra or {})})
-
-
-def problem_document(error: Exception, prefix: str = "") -> tuple[int, dict[str, str | int]]:
-    """Status and members; `prefix` goes before the pointer of a field inside a batch."""
     code = code_of(error)
     entry = CATALOGUE[code]
     document: dict[str, str | int] = {
@@ -105,5 +99,5 @@ def problem_document(error: Exception, prefix: str = "") -> tuple[int, dict[str,
     if code != "internal" and isinstance(error, RelaisError) and error.detail:
         document["detail"] = error.detail
     if isinstance(error, CallerError) and (error.pointer or code == "invalid_field"):
-        document["pointer"] = prefix + error.pointer
-    return entry.status, document
+        document["pointer"] = error.pointer
+    return entry.status, orjson.dumps({**document, **(extra or {})})

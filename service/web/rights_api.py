@@ -14,7 +14,7 @@ from service.errors import ServiceSuspended
 from service.journal.receipt import verify_receipt
 from service.web.answering import Answerer
 from service.web.bodies import read_json
-from service.web.context import CONTEXT
+from service.web.context import CONTEXT, Context
 from service.web.decoding import ReceiptBody, decode, decode_rights, refuse_repeated_keys
 from service.web.edge import callers_request_id
 from service.web.responses import JSON, json_response
@@ -28,11 +28,11 @@ _RECEIPT: Final = msgspec.json.Decoder(ReceiptBody)
 async def ask(request: web.Request) -> web.Response:
     """One query, one recorded answer."""
     context = request.app[CONTEXT]
-    client = context.gate.authenticate(request.headers.get(hdrs.AUTHORIZATION), context.clock.now())
-    require_class(client, ClientClass.PHARMACY, ClientClass.HUB)
-    if context.suspended:
-        raise ServiceSuspended
+    client, view = _admit(request, context), context.view
     raw = await read_json(request, context, context.settings.limits.body_bytes)
+    if context.view is not view:
+        # A body may take seconds, and the order that came meanwhile may suspend this client, or everything.
+        client = _admit(request, context)
     request_id, answerer = callers_request_id(request), request.app[ANSWERER]
     if request_id is None:
         answered = await answerer.answer(client, raw)
@@ -40,6 +40,15 @@ async def ask(request: web.Request) -> web.Response:
         key = f"{client.id}|{_finess(client, raw)}|{request_id.lower()}"
         answered = await request.app[RETRIES].once(key, raw, lambda: answerer.answer(client, raw))
     return web.Response(body=answered, headers=JSON)
+
+
+def _admit(request: web.Request, context: Context) -> Client:
+    """Who asks, if they may ask now."""
+    client = context.gate.authenticate(request.headers.get(hdrs.AUTHORIZATION), context.clock.now())
+    require_class(client, ClientClass.PHARMACY, ClientClass.HUB)
+    if context.suspended:
+        raise ServiceSuspended
+    return client
 
 
 def _finess(client: Client, raw: bytes) -> str:

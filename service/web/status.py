@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator
 from typing import Any
 
 from aiohttp import web
@@ -13,7 +14,7 @@ from service.rights.freshness import freshness
 from service.web.context import CONTEXT, Context
 from service.web.responses import json_response
 
-#: Code, whether it blocks, detail.
+#: Code, whether it must get no requests, and what is known of the cause.
 _Trouble = tuple[str, bool, str]
 
 
@@ -36,34 +37,47 @@ async def status(request: web.Request) -> web.Response:
 
 def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
-    troubles: list[_Trouble] = []
-    if context.journal is not None and not context.journal.writable:
-        troubles.append(("journal_unwritable", True, context.journal.status.last_failure or "not open yet"))
-    troubles += _snapshot_troubles(context)
-    if (error := context.store_error()) is not None:
-        troubles.append(("control_store", False, error))
-    if context.settings_error is not None:
-        troubles.append(("settings_refused", False, context.settings_error))
-    if context.unreadable_records:
-        troubles.append(("record_unreadable", False, f"{context.unreadable_records} answers since this worker began"))
-    if context.clock_suspect:
-        troubles.append(("clock_suspect", False, "this machine's clock is behind a time already seen"))
+    troubles = (*_of_the_journal(context), *_of_the_snapshot(context), *_of_what_is_followed(context))
     return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
 
 
-def _snapshot_troubles(context: Context) -> list[_Trouble]:
-    troubles: list[_Trouble] = []
+def _of_the_journal(context: Context) -> Iterator[_Trouble]:
+    if context.journal is None:
+        return
+    known = context.journal.status
+    if not known.writable:
+        yield "journal_unwritable", True, known.last_failure or "not open yet"
+    if known.register_failure is not None:
+        yield "journal_register", False, known.register_failure
+
+
+def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:
     if context.serves_rights and context.knowledge is None:
-        troubles.append(("no_snapshot", True, context.refusal or "no snapshot has been activated"))
+        yield "no_snapshot", True, context.refusal or "no snapshot has been activated"
     elif context.refusal is not None:
-        troubles.append(("snapshot_refused", False, context.refusal))
+        yield "snapshot_refused", False, context.refusal
     if context.knowledge is not None:
         left = context.knowledge.valid_until - context.clock.now()
         if left <= dt.timedelta(0):
-            troubles.append(("snapshot_expired", False, f"since {timestamp(context.knowledge.valid_until)}"))
+            yield "snapshot_expired", False, f"since {timestamp(context.knowledge.valid_until)}"
         elif left <= dt.timedelta(hours=context.settings.snapshot.expiry_warning_hours):
-            troubles.append(("snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"))
-    return troubles
+            yield "snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"
+    if context.unreadable_records:
+        yield "record_unreadable", False, f"{context.unreadable_records} answers since this worker began"
+    if context.clock_suspect:
+        yield "clock_suspect", False, "this machine's clock is behind a time already seen"
+
+
+def _of_what_is_followed(context: Context) -> Iterator[_Trouble]:
+    known = context.ledger_status()
+    if known.error is not None:
+        yield "control_store", False, known.error
+    if known.copy_error is not None:
+        yield "orders_copy", False, known.copy_error
+    if context.registry.broken:
+        yield "client_unreadable", False, f"{len(context.registry.broken)} registrations"
+    if context.settings_error is not None:
+        yield "settings_refused", False, context.settings_error
 
 
 def document(context: Context) -> dict[str, Any]:
@@ -86,7 +100,7 @@ def document(context: Context) -> dict[str, Any]:
         ],
         "snapshot": _snapshot(context, now),
         "notices": context.notices(),
-        "orders": context.view.version,
+        "order_version": context.view.version,
         "readiness": readiness(context),
     }
 

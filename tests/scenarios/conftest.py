@@ -11,6 +11,7 @@ import pytest
 
 from tests.fleet import Installation, free_ports
 from tests.scenarios.evidence import identities_found
+from tests.scenarios.supply import build, shifted
 
 PEOPLE = 2000
 
@@ -19,6 +20,14 @@ PEOPLE = 2000
 def template(tmp_path_factory: pytest.TempPathFactory) -> Installation:
     """A demo home that nobody serves."""
     return Installation.make(tmp_path_factory.mktemp("template") / "home", PEOPLE)
+
+
+@pytest.fixture(scope="session")
+def next_night(template: Installation, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Snapshot 2, of the demo's people a night later, signed by both. Stories load it, or a copy that they bend."""
+    home = shutil.copytree(template.home, tmp_path_factory.mktemp("builder") / "home")
+    builder = Installation(home)
+    return build(builder, 2, shifted(builder))
 
 
 @pytest.fixture

@@ -58,7 +58,10 @@ def load(site: Installation, folder: Path, *words: str, status: int | None = 0) 
 
 def held(site: Installation) -> dict[int, str]:
     """State by sequence, from `relais snapshot list`."""
-    return {one["sequence"]: one["state"] for one in json.loads(site.relais("snapshot", "list", "--json").stdout)}
+    return {
+        one["sequence"]: one["state"]
+        for one in json.loads(site.relais("snapshot", "list", "--json").stdout)["snapshots"]
+    }
 
 
 def fleet(site: Installation) -> list[dict[str, Any]]:

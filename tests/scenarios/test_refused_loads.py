@@ -12,6 +12,7 @@ import orjson
 import pytest
 
 from service.base64url import b64u_decode
+from service.cli.main import _run
 from service.jws import add_signature, sign_general
 from service.keyfiles import load_private
 from service.snapshot.manifest import MANIFEST_TYP
@@ -21,24 +22,25 @@ from tests.scenarios.supply import SIGNERS, build, held, load, policy_of, sign
 Bend = Callable[[Installation, Path], object]
 
 
-@pytest.fixture(scope="module")
-def workshop(template: Installation, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """Snapshots of the demo's pepper and signers, made once: unsigned, signed by one, by both."""
-    home = shutil.copytree(template.home, tmp_path_factory.mktemp("workshop") / "home")
-    made = Installation(home)
-    unsigned = build(made, 2, signers=())
-    folders = {"unsigned": unsigned}
-    for name, signers in (("half", SIGNERS[:1]), ("good", SIGNERS)):
-        folders[name] = Path(shutil.copytree(unsigned, home.with_name(name)))
-        for signer in signers:
-            sign(made, folders[name], signer)
-    return folders
-
-
 @pytest.fixture
 def served(site: Installation) -> Installation:
     site.start("rights", workers=1)
     return site
+
+
+def strip(folder: Path, keep: int) -> None:
+    """Leave only so many signatures."""
+    manifest = orjson.loads((folder / "manifest.json").read_bytes())
+    manifest["signatures"] = manifest["signatures"][:keep]
+    replace(folder / "manifest.json", orjson.dumps(manifest))
+
+
+def unsigned(_: Installation, folder: Path) -> None:
+    strip(folder, 0)
+
+
+def half(_: Installation, folder: Path) -> None:
+    strip(folder, 1)
 
 
 def payload(folder: Path) -> dict[str, Any]:
@@ -83,6 +85,7 @@ def twice_by_one(site: Installation, folder: Path) -> None:
     for root in ("root-1", "root-2"):
         words += ["--sign", str(keys / f"{root}.jwk")]
     site.relais(*words)
+    strip(folder, 1)
     sign(site, folder, "second")
 
 
@@ -157,41 +160,40 @@ def change_pepper(site: Installation, **changes: str) -> None:
     path.write_text(json.dumps({"keys": [{**key, **changes} for key in document["keys"]]}))
 
 
-def nothing(_: Installation, __: Path) -> None:
-    """As it was built."""
-
-
-REFUSALS: dict[str, tuple[str, Bend, str, str]] = {
-    "unsigned": ("unsigned", nothing, "2 signatures and threshold", "no signature"),
-    "signed by one": ("half", nothing, "2 signatures and threshold", "1 of them (signer-1)"),
-    "twice by one": ("half", twice_by_one, "2 signatures and threshold", "counts once"),
-    "byte in the records": ("good", flipped_record, "7 file list, sizes, SHA-256", "altered"),
-    "byte in the manifest": ("good", flipped_manifest, "2 signatures and threshold", ""),
-    "cut short": ("good", cut_short, "7 file list, sizes, SHA-256", "cut short"),
-    "missing file": ("good", missing_file, "7 file list, sizes, SHA-256", "none"),
-    "no manifest": ("good", no_manifest, "7 file list, sizes, SHA-256", "none"),
-    "extra file": ("good", extra_file, "7 file list, sizes, SHA-256", "readme.txt"),
-    "symbolic link": ("good", symbolic_link, "7 file list, sizes, SHA-256", "link"),
-    "hard link": ("good", hard_link, "7 file list, sizes, SHA-256", "hard link"),
-    "expired": ("good", expired, "4 dates", "expired"),
-    "from the future": ("good", from_the_future, "4 dates", "2100"),
-    "far ahead": ("good", far_ahead, "5 sequence against the floor", "ahead"),
-    "two under one number": ("good", same_number_other_people, "5 sequence against the floor", "two snapshots"),
-    "unknown pepper": ("good", unknown_pepper, "8 pepper and probe", "not held here"),
-    "wrong secret": ("good", wrong_secret, "8 pepper and probe", ""),
-    "vanished AMC": ("good", vanished_amc, "9 guard", "an AMC may not vanish"),
+REFUSALS: dict[str, tuple[Bend, str, str]] = {
+    "unsigned": (unsigned, "2 signatures and threshold", "no signature"),
+    "signed by one": (half, "2 signatures and threshold", "1 of them (signer-1)"),
+    "twice by one": (twice_by_one, "2 signatures and threshold", "counts once"),
+    "byte in the records": (flipped_record, "7 file list, sizes, SHA-256", "altered"),
+    "byte in the manifest": (flipped_manifest, "2 signatures and threshold", ""),
+    "cut short": (cut_short, "7 file list, sizes, SHA-256", "cut short"),
+    "missing file": (missing_file, "7 file list, sizes, SHA-256", "none"),
+    "no manifest": (no_manifest, "7 file list, sizes, SHA-256", "none"),
+    "extra file": (extra_file, "7 file list, sizes, SHA-256", "readme.txt"),
+    "symbolic link": (symbolic_link, "7 file list, sizes, SHA-256", "link"),
+    "hard link": (hard_link, "7 file list, sizes, SHA-256", "hard link"),
+    "expired": (expired, "4 dates", "expired"),
+    "from the future": (from_the_future, "4 dates", "2100"),
+    "far ahead": (far_ahead, "5 sequence against the floor", "ahead"),
+    "two under one number": (same_number_other_people, "5 sequence against the floor", "two snapshots"),
+    "unknown pepper": (unknown_pepper, "8 pepper and probe", "not held here"),
+    "wrong secret": (wrong_secret, "8 pepper and probe", ""),
+    "vanished AMC": (vanished_amc, "9 guard", "an AMC may not vanish"),
 }
 
 
 def test_every_bad_snapshot_is_refused_by_its_step_and_the_good_one_serves_on(
-    served: Installation, workshop: dict[str, Path]
+    served: Installation, next_night: Path, capsys: pytest.CaptureFixture[str]
 ):
     before = served.ask(served.example("open")).json()["answer"]
     own = {path: path.read_bytes() for path in (served.home / "keys" / "pepper.jwk", served.home / "trust.json")}
-    for name, (source, bend, step, found) in REFUSALS.items():
-        folder = Path(shutil.copytree(workshop[source], served.home.with_name("candidate")))
+    for name, (bend, step, found) in REFUSALS.items():
+        folder = Path(shutil.copytree(next_night, served.home.with_name("candidate")))
         bend(served, folder)
-        said = load(served, folder, status=1)
+        capsys.readouterr()
+        # The command itself, without the start of a process for each.
+        assert _run(["snapshot", "load", str(folder), "--home", str(served.home)]) == 1, name
+        said = capsys.readouterr().err
         assert len(said.strip().splitlines()) == 1, (name, said)
         assert step in said, (name, said)
         assert found in said, (name, said)
@@ -213,10 +215,10 @@ def test_every_bad_snapshot_is_refused_by_its_step_and_the_good_one_serves_on(
     assert (after["status"], after["contracts"]) == (before["status"], before["contracts"])
     assert served.request("GET", "/readyz").json() == {"ready": True, "reasons": []}
 
-    said = load(served, workshop["good"])
+    said = load(served, next_night)
     assert "snapshot 2 verified: signed by signer-1, signer-2" in said
     assert held(served) == {1: "superseded", 2: "active"}
-    again = load(served, workshop["good"])
+    again = load(served, next_night)
     assert "snapshot 2 already active: no change" in again
     older = load(served, served.home / "snapshots" / "1", status=1)
     assert "5 sequence against the floor" in older

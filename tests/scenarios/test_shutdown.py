@@ -36,10 +36,10 @@ async def test_a_reload_changes_the_workers_and_loses_nothing(site: Installation
     site.start("rights", workers=2)
     former = site.workers()
     async with Callers(site, queries, count=6) as callers:
-        await callers.more(200)
+        await callers.more(100)
         os.kill(os.getpgid(former[0]), signal.SIGHUP)
         await callers.until(lambda: not set(former) & set(site.workers()) and len(site.workers()) == 2)
-        await callers.more(200)
+        await callers.more(100)
     assert callers.refused == []
     assert callers.losses == []
     prove(site, callers.answered)

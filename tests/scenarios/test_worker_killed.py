@@ -15,14 +15,14 @@ from tests.scenarios.evidence import processes, prove, recorders, verify_journal
 async def test_a_killed_worker_loses_only_what_was_in_flight(site: Installation, queries: list[bytes]):
     site.start("rights", workers=2)
     async with Callers(site, queries, count=6) as callers:
-        await callers.more(300)
+        await callers.more(150)
         victim = site.workers()[0]
         killed_at = time.monotonic()
         os.kill(victim, signal.SIGKILL)
         await callers.until(lambda: any(reply.asked_at > killed_at for reply in callers.answered), seconds=2)
         await callers.until(lambda: len(site.workers()) == 2 and victim not in site.workers())
         back_at = time.monotonic()
-        await callers.more(600)
+        await callers.more(200)
 
     assert callers.refused == []
     # Nobody loses more than the one question that was in flight, and nobody after the kill.

@@ -64,8 +64,13 @@ def shown(relais: Any) -> Any:
     return json.loads(relais("mode", "show", "--json")[1])
 
 
+def modes(relais: Any) -> dict[str, Any]:
+    return {mode["scope"]: mode for mode in shown(relais)["modes"]}
+
+
 def test_mode_is_set_shown_and_listed_with_its_author_and_reason(relais: Any):
-    assert shown(relais)["modes"]["*"] == {
+    assert modes(relais)["*"] == {
+        "scope": "*",
         "mode": "degraded",
         "order": None,
         "since": None,
@@ -74,7 +79,7 @@ def test_mode_is_set_shown_and_listed_with_its_author_and_reason(relais: Any):
     }
     status, out, err = relais("mode", "set", "suspended", "--reason", "doubt about extract 42")
     assert (status, out, err) == (0, "order 1: mode.set *\n", "")
-    mode = shown(relais)["modes"]["*"]
+    mode = modes(relais)["*"]
     assert (mode["mode"], mode["order"], mode["reason"]) == ("suspended", 1, "doubt about extract 42")
     (order,) = json.loads(relais("orders", "list", "--json")[1])["orders"]
     assert order["actor"].startswith("cli:")
@@ -85,7 +90,7 @@ def test_mode_is_set_shown_and_listed_with_its_author_and_reason(relais: Any):
 
 def test_scope_and_end_are_kept(relais: Any):
     assert relais("mode", "set", "suspended", "--scope", "775671993", "--until", "2h", "--reason", "no extract")[0] == 0
-    mode = shown(relais)["modes"][AMC]
+    mode = modes(relais)[AMC]
     assert mode["until"] > mode["since"]
 
 
@@ -114,9 +119,9 @@ def test_setting_all_names_what_still_differs_and_clears_it_on_demand(relais: An
     relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
     _, out, _ = relais("mode", "set", "degraded", "--reason", "portal off")
     assert f"still differs: {AMC} suspended" in out
-    assert AMC in shown(relais)["modes"]
+    assert AMC in modes(relais)
     relais("mode", "set", "degraded", "--all", "--reason", "portal off")
-    assert list(shown(relais)["modes"]) == ["*"]
+    assert list(modes(relais)) == ["*"]
 
 
 def test_a_refused_mode_says_nothing_of_what_would_differ(relais: Any):

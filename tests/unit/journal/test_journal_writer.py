@@ -9,8 +9,9 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -240,6 +241,58 @@ async def test_a_batch_on_disk_whose_fsync_failed_is_told_from_a_fork(node: Node
     await writer.close()
     (finding,) = verify_journal(node.directory, node.keys, node.register).findings
     assert (finding.cause, finding.first, finding.last) == (Cause.TORN_TAIL, 1, 1)
+
+
+@pytest.fixture
+def hung_disk(monkeypatch: pytest.MonkeyPatch) -> Iterator[threading.Event]:
+    """Flushing hangs until the event is set."""
+    back, true_call = threading.Event(), os.fdatasync
+
+    def hang(descriptor: int) -> None:
+        back.wait(30)
+        true_call(descriptor)
+
+    monkeypatch.setattr(segment_module.os, "fdatasync", hang)
+    yield back
+    back.set()
+
+
+async def test_a_disk_that_hangs_fails_who_waits_and_recovers(
+    node: Node, monkeypatch: pytest.MonkeyPatch, hung_disk: threading.Event
+):
+    monkeypatch.setattr(writer_module, "STALL_SECONDS", 0.05)
+    writer = node.writer(fsync=True)
+    await writer.start()
+    under_way = writer.record(pending(0))
+    await asyncio.sleep(0)
+    waiting = writer.record(pending(1))
+    for result in await asyncio.gather(under_way, waiting, return_exceptions=True):
+        assert isinstance(result, JournalUnwritable)
+    assert not writer.writable
+    with pytest.raises(JournalUnwritable):
+        await writer.record(pending(2))
+    hung_disk.set()
+    await reopened(writer)
+    await writer.record(pending(3))
+    await writer.close()
+    report = verify_journal(node.directory, node.keys, node.register)
+    assert (report.findings, report.entries) == ((), 2)
+
+
+async def test_no_more_wait_for_the_disk_than_there_is_room_for(
+    node: Node, monkeypatch: pytest.MonkeyPatch, hung_disk: threading.Event
+):
+    monkeypatch.setattr(writer_module, "MAX_WAITING", 4)
+    writer = node.writer(fsync=True)
+    await writer.start()
+    under_way = writer.record(pending(0))
+    await asyncio.sleep(0.01)
+    waiting = [writer.record(pending(number)) for number in range(1, 5)]
+    with pytest.raises(JournalUnwritable):
+        await writer.record(pending(5))
+    hung_disk.set()
+    assert len(await asyncio.gather(under_way, *waiting)) == 5
+    await writer.close()
 
 
 async def test_without_a_place_to_write_the_journal_is_not_writable_and_recovers(node: Node):

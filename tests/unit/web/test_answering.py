@@ -15,10 +15,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.clients import ClientClass
-from service.errors import FinessNotAllowed, InvalidField, JournalUnwritable, MalformedJson, NoSnapshot
+from service.errors import (
+    FinessNotAllowed,
+    InvalidField,
+    JournalUnwritable,
+    MalformedJson,
+    NoSnapshot,
+    ServiceSuspended,
+)
 from service.journal.entries import Pending, Receipt
 from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance
-from service.settings import RightsSettings
+from service.settings import QuerySettings
 from service.web.answering import Answerer, commitment, uuid7
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -76,10 +83,11 @@ def context() -> Any:
         knowledge=knowledge,
         journal=FakeJournal(),
         clock=SimpleNamespace(now=lambda: NOW),
-        settings=SimpleNamespace(query=RightsSettings()),
+        settings=SimpleNamespace(query=QuerySettings()),
         today=lambda now: now.date(),
         stance=lambda _: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
         unreadable_records=0,
+        suspended=False,
     )
 
 
@@ -130,6 +138,16 @@ async def test_without_a_snapshot_there_is_no_answer():
     known.knowledge = None
     with pytest.raises(NoSnapshot):
         await Answerer(known).answer(PHARMACY, body())
+
+
+async def test_what_was_let_in_before_a_suspension_is_not_answered_after_it():
+    known = context()
+    answerer = Answerer(known)
+    asked = [answerer.answer(PHARMACY, body()) for _ in range(2)]
+    known.suspended = True
+    for result in await asyncio.gather(*asked, return_exceptions=True):
+        assert isinstance(result, ServiceSuspended)
+    assert known.journal.pendings == []
 
 
 async def test_an_unreadable_record_is_unknown_and_an_alarm():

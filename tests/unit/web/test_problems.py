@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from service import errors
-from service.web.problems import CATALOGUE, Problem, code_of, problem, problem_document
+from service.web.problems import CATALOGUE, Problem, code_of, problem
 
 DOCUMENT = Path(__file__).resolve().parents[3] / "docs" / "errors.md"
 #: The statuses that client software was written against. They never change within `/v1`.
@@ -117,12 +117,13 @@ def test_what_is_not_the_callers_business_is_internal_and_says_nothing(error: Ex
     assert "detail" not in json.loads(body)
 
 
-def test_a_pointer_is_prefixed_inside_a_batch():
-    error = errors.InvalidField("not a code", "/benefits/0")
-    assert problem_document(error)[1]["pointer"] == "/benefits/0"
-    assert problem_document(error, "/queries/17")[1]["pointer"] == "/queries/17/benefits/0"
-    assert problem_document(errors.InvalidField("no query"))[1]["pointer"] == ""
-    assert "pointer" not in problem_document(errors.MalformedJson("no JSON"))[1]
+def test_a_field_at_fault_is_pointed_at_and_the_whole_body_too():
+    def pointer(error: Exception) -> str | None:
+        return json.loads(problem(error)[1]).get("pointer")
+
+    assert pointer(errors.InvalidField("not a code", "/benefits/0")) == "/benefits/0"
+    assert pointer(errors.InvalidField("no query")) == ""
+    assert pointer(errors.MalformedJson("no JSON")) is None
 
 
 def documented() -> dict[str, list[str]]:

@@ -1,0 +1,72 @@
+"""A worker serves what the orders name, and nothing that an earlier order named."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service import follower as follower_module
+from service.control.state import Activation, State, View
+from service.errors import SnapshotRefused
+from service.follower import Follower
+from service.snapshot.steps import Step
+
+NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
+
+
+class FakeVault:
+    """Snapshots by sequence that open at once, later, or not at all."""
+
+    def __init__(self) -> None:
+        self.damaged: set[int] = set()
+
+    def open(self, activation: Activation, _: dt.datetime) -> tuple[Any, Any]:
+        if activation.sequence in self.damaged:
+            raise SnapshotRefused(Step.FILES, "a whole file", "cut short")
+        snapshot = SimpleNamespace(sequence=activation.sequence, digest=activation.digest, close=lambda: None)
+        return snapshot, SimpleNamespace(signed_at=NOW)
+
+
+class FakeContext:
+    """What a follower keeps in step."""
+
+    def __init__(self) -> None:
+        self.clock = SimpleNamespace(now=lambda: NOW)
+        self.registry = SimpleNamespace(update=lambda _: None)
+        self.view = State().view(NOW)
+        self.snapshot: Any = None
+        self.knowledge: Any = None
+        self.refusal: str | None = None
+        self.clock_suspect = False
+
+    def follow(self, view: View, snapshot: Any, knowledge: Any, *, clock_suspect: bool) -> None:
+        self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
+
+
+def view_of(sequence: int, version: int) -> View:
+    return State(version=version, activation=Activation(sequence, f"digest-{sequence}", version, NOW)).view(NOW)
+
+
+async def test_a_snapshot_that_did_not_open_is_forgotten_when_the_former_is_pinned(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(follower_module, "RETRY_SECONDS", 0.01)
+    context: Any = FakeContext()
+    vault: Any = FakeVault()
+    follower = Follower(context, vault)
+    await follower.follow(view_of(1, version=1))
+    await follower.settled()
+    vault.damaged = {2}
+    await follower.follow(view_of(2, version=2))
+    for _ in range(500):
+        if context.refusal is not None:
+            break
+        await asyncio.sleep(0.01)
+    assert "snapshot 2" in context.refusal
+    await follower.follow(view_of(1, version=3))
+    vault.damaged = set()  # it could be opened now, but nobody wants it any more
+    await follower.settled()
+    assert (context.snapshot.sequence, context.refusal) == (1, None)
+    await follower.close()

@@ -1,0 +1,78 @@
+from __future__ import annotations
+
+import datetime as dt
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+
+from service.control.ledger import LedgerStatus
+from service.journal.writer import WriterStatus
+from service.settings import Settings
+from service.web.status import readiness
+
+NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
+WRITER = {"journal": "j-1", "entries": 0, "batches": 0, "failures": 0, "last_failure": None, "register_failure": None}
+
+
+def context(**members: Any) -> Any:
+    """A rights worker without trouble, but for what is given."""
+    sound = {
+        "settings": Settings(),
+        "clock": SimpleNamespace(now=lambda: NOW),
+        "journal": SimpleNamespace(status=WriterStatus(**{**WRITER, "writable": True})),
+        "serves_rights": True,
+        "knowledge": SimpleNamespace(valid_until=NOW + dt.timedelta(days=7)),
+        "refusal": None,
+        "settings_error": None,
+        "unreadable_records": 0,
+        "clock_suspect": False,
+        "ledger_status": lambda: LedgerStatus(version=4, source="store"),
+        "registry": SimpleNamespace(broken=frozenset()),
+    }
+    return SimpleNamespace(**{**sound, **members})
+
+
+def writer(**members: Any) -> Any:
+    return SimpleNamespace(status=WriterStatus(**{**WRITER, "writable": True, **members}))
+
+
+def ledger(**members: Any) -> Any:
+    return lambda: LedgerStatus(version=4, source="store", **members)
+
+
+def test_a_sound_worker_has_no_trouble():
+    assert readiness(context()) == []
+    assert readiness(context(journal=None, serves_rights=False, knowledge=None)) == []
+
+
+@pytest.mark.parametrize(
+    ("members", "code", "blocking", "detail"),
+    [
+        ({"journal": writer(writable=False, last_failure="OSError")}, "journal_unwritable", True, "OSError"),
+        ({"journal": writer(register_failure="ChainBroken")}, "journal_register", False, "ChainBroken"),
+        ({"knowledge": None, "refusal": "snapshot 5: …"}, "no_snapshot", True, "snapshot 5: …"),
+        ({"refusal": "snapshot 5: …"}, "snapshot_refused", False, "snapshot 5: …"),
+        ({"settings_error": "relais.toml: …"}, "settings_refused", False, "relais.toml: …"),
+        ({"unreadable_records": 2}, "record_unreadable", False, "2 answers since this worker began"),
+        ({"ledger_status": ledger(error="locked")}, "control_store", False, "locked"),
+        ({"ledger_status": ledger(copy_error="damaged")}, "orders_copy", False, "damaged"),
+        (
+            {"registry": SimpleNamespace(broken=frozenset({"a", "b"}))},
+            "client_unreadable",
+            False,
+            "2 registrations",
+        ),
+    ],
+)
+def test_each_trouble_is_told(members: dict[str, Any], code: str, blocking: bool, detail: str):  # noqa: FBT001
+    assert readiness(context(**members)) == [{"code": code, "blocking": blocking, "detail": detail}]
+
+
+@pytest.mark.parametrize(
+    ("left", "code"),
+    [(dt.timedelta(0), "snapshot_expired"), (dt.timedelta(hours=48), "snapshot_expires_soon")],
+)
+def test_the_end_of_a_snapshot_is_told_before_and_after(left: dt.timedelta, code: str):
+    (trouble,) = readiness(context(knowledge=SimpleNamespace(valid_until=NOW + left)))
+    assert (trouble["code"], trouble["blocking"]) == (code, False)
