@@ -44,20 +44,30 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
         yield ledger
 
 
-def give_order(home: Home, settings: Settings, intent: Intent, sequence: int | None = None) -> Exit:
+def give_order(
+    home: Home,
+    settings: Settings,
+    intent: Intent,
+    sequence: int | None = None,
+    expected: Callable[[State], None] | None = None,
+) -> Exit:
     """Append one order, say so, and wait for the fleet (to serve `sequence`, if given). Raises as `Ledger.issue`."""
-    return give_orders(home, settings, lambda _state: [intent], sequence)
+    return give_orders(home, settings, lambda _state: [intent], sequence, expected)
 
 
 def give_orders(
-    home: Home, settings: Settings, plan: Callable[[State], list[Intent]], sequence: int | None = None
+    home: Home,
+    settings: Settings,
+    plan: Callable[[State], list[Intent]],
+    sequence: int | None = None,
+    expected: Callable[[State], None] | None = None,
 ) -> Exit:
     """Append the orders planned on the state as it is, in turn, and wait for the fleet to follow the last."""
     key = load_order_key(home, settings)
     with open_ledger(home, settings) as ledger:
         version = ledger.state.version
         for intent in plan(ledger.state):
-            order = ledger.issue(intent, key, SystemClock().now())
+            order = ledger.issue(intent, key, SystemClock().now(), expected)
             version = order.version
             print(f"order {version}: {order.kind} {order.scope}")
     return await_fleet(home, version, sequence)
