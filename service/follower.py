@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import datetime as dt
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
@@ -30,6 +31,8 @@ START_SECONDS: Final = 20.0
 RETRY_SECONDS: Final = 2.0
 #: How far the clock may lie behind a time already seen before what it says is doubted.
 CLOCK_LEEWAY: Final = dt.timedelta(minutes=5)
+#: Readiness is public; where this machine keeps its files is not.
+_DIRECTORIES: Final = re.compile(r"(?:/[^/\s:']+)+/")
 _LOG = structlog.get_logger(__name__)
 
 
@@ -124,7 +127,7 @@ class Follower:
                 snapshot.close()
 
     def _refused(self, wanted: Activation, error: Exception) -> None:
-        reason = f"snapshot {wanted.sequence}: {error}"
+        reason = f"snapshot {wanted.sequence}: {_DIRECTORIES.sub('', str(error))}"
         if reason != self._context.refusal:
             _LOG.error("snapshot_refused", sequence=wanted.sequence, error=str(error))
         self._context.refusal = reason

@@ -166,8 +166,13 @@ def _activate(place: Home, settings: Settings, state: State, examination: Examin
         reason=reason,
         actor=actor(),
     )
+
+    def unchanged(now: State) -> None:
+        if now.floor != state.floor:
+            raise OperatorError("another snapshot was activated while this one was judged by the former: load it again")
+
     _say(examination, "verified", json=json)
-    status = give_order(place, settings, intent, manifest.sequence, json=json)
+    status = give_order(place, settings, intent, manifest.sequence, unchanged, json=json)
     raise_floor(place.node / FLOOR_FILE, floor)
     Catalog(place.snapshots).prune(manifest.sequence, settings.snapshot.keep)
     return status

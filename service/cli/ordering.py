@@ -45,10 +45,16 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
 
 
 def give_order(
-    home: Home, settings: Settings, intent: Intent, sequence: int | None = None, *, json: bool = False
+    home: Home,
+    settings: Settings,
+    intent: Intent,
+    sequence: int | None = None,
+    expected: Callable[[State], None] | None = None,
+    *,
+    json: bool = False,
 ) -> Exit:
     """Append one order, say so, and wait for the fleet (to serve `sequence`, if given). Raises as `Ledger.issue`."""
-    return give_orders(home, settings, lambda _state: [intent], sequence, json=json)
+    return give_orders(home, settings, lambda _state: [intent], sequence, expected, json=json)
 
 
 def give_orders(
@@ -56,6 +62,7 @@ def give_orders(
     settings: Settings,
     plan: Callable[[State], list[Intent]],
     sequence: int | None = None,
+    expected: Callable[[State], None] | None = None,
     *,
     json: bool = False,
 ) -> Exit:
@@ -67,7 +74,7 @@ def give_orders(
     with open_ledger(home, settings) as ledger:
         version = ledger.state.version
         for intent in plan(ledger.state):
-            order = ledger.issue(intent, key, SystemClock().now())
+            order = ledger.issue(intent, key, SystemClock().now(), expected)
             version = order.version
             print(f"order {version}: {order.kind} {order.scope}", file=sys.stderr if json else sys.stdout)
     return await_fleet(home, version, sequence)

@@ -76,9 +76,11 @@ class Context:
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
         self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
-        served = view.activation.sequence if view.activation else None
+        served = None
         if snapshot is not None:
             served = snapshot.sequence
+        elif view.activation is not None and not self.serves_rights:  # the admin server opens none
+            served = view.activation.sequence
         self.headers = CIMultiDict(
             {
                 istr("Relais-Mode"): view.mode_for(None).mode,

@@ -51,6 +51,24 @@ def view_of(sequence: int, version: int) -> View:
     return State(version=version, activation=Activation(sequence, f"digest-{sequence}", version, NOW)).view(NOW)
 
 
+async def test_a_refusal_does_not_tell_where_the_files_lie(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(follower_module, "RETRY_SECONDS", 0.01)
+    context: Any = FakeContext()
+
+    def missing(*_: object) -> None:
+        raise FileNotFoundError(2, "No such file or directory", "/srv/secrets/relais/pepper.jwk")
+
+    vault: Any = SimpleNamespace(open=missing)
+    follower = Follower(context, vault)
+    await follower.follow(view_of(1, version=1))
+    for _ in range(500):
+        if context.refusal is not None:
+            break
+        await asyncio.sleep(0.01)
+    assert context.refusal == "snapshot 1: [Errno 2] No such file or directory: 'pepper.jwk'"
+    await follower.close()
+
+
 async def test_a_snapshot_that_did_not_open_is_forgotten_when_the_former_is_pinned(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(follower_module, "RETRY_SECONDS", 0.01)
     context: Any = FakeContext()

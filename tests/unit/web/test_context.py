@@ -5,7 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
-from service.control.state import ModeState, Notice, State
+from service.control.state import Activation, ModeState, Notice, State
 from service.web.context import Context
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
@@ -36,6 +36,16 @@ def test_an_amc_that_an_order_names_has_a_stance_of_its_own():
     assert [notice["id"] for notice in made.stance(NOTED)[1]["notices"]] == ["maintenance"]
     assert made.stance(OTHER)[1] == {"mode": "degraded", "mode_order": None, "notices": []}
     assert made.stance(None)[0].excluded == {EXCLUDED}
+
+
+def test_a_rights_worker_names_no_snapshot_before_it_has_opened_one():
+    made, ordered = context(), State(activation=Activation(2, "digest", 1, NOW)).view(NOW)
+    made.follow(ordered, None, None, clock_suspect=False)
+    assert made.headers["Relais-Snapshot"] == "2"  # the admin server opens none
+    journal: Any = object()
+    made.journal = journal
+    made.follow(ordered, None, None, clock_suspect=False)
+    assert made.headers["Relais-Snapshot"] == "none"
 
 
 def test_callers_who_name_ever_other_amcs_fill_no_memory():
