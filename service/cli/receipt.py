@@ -49,9 +49,10 @@ def verify(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Verify that an answer was recorded as given; in a home, also find its head in the journal."""
+    """Verify that an answer was recorded as given; with a home's own keys, also find its head in the journal."""
     response = _read(file)
-    in_home = Home(home).settings.exists()
+    # With keys from elsewhere it may be another service's answer, which no journal here need hold.
+    in_home = jwks is None and Home(home).settings.exists()
     if jwks is None and not in_home:
         raise OperatorError(f"{home.absolute()} is not a relais home: name the service's receipt keys with --jwks")
     keys = fetch_receipt_keys(jwks) if jwks is not None else load_receipt_keys(*open_home(home))

@@ -22,6 +22,8 @@ _BENEFIT: Final = re.compile(r"[0-9A-Z]{1,10}", re.ASCII)
 #: msgspec ends its messages with the place of the fault, e.g. "… - at `$.beneficiary.nir`".
 #: Only names of our own schemas fit: a hostile member name must not come back in a pointer.
 _PLACE: Final = re.compile(r" - at `\$((?:\.[a-z_]+|\[[0-9]{1,3}\])*)`$", re.ASCII)
+#: The name is one of our own schemas'; that of an unknown field is the caller's, and may be anything.
+_MISSING: Final = re.compile(r"Object missing required field `([a-z_]+)`", re.ASCII)
 T = TypeVar("T")
 
 
@@ -73,7 +75,7 @@ def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
         body = decoder.decode(raw)
     except msgspec.ValidationError as error:
         refuse_repeated_keys(raw)
-        raise InvalidField("missing, unknown, of the wrong type or out of range", _pointer(error)) from None
+        raise InvalidField(_fault(error), _pointer(error)) from None
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         raise MalformedJson("not one JSON text in UTF-8") from None
     return body
@@ -172,6 +174,15 @@ def _members(body: RightsBody) -> int:
         body.finess,
     )
     return 2 + len(values) - sum(value is UNSET for value in values)
+
+
+def _fault(error: msgspec.ValidationError) -> str:
+    text = str(error)
+    if missing := _MISSING.match(text):
+        return f"the field {missing[1]} is missing"
+    if text.startswith("Object contains unknown field"):
+        return "a field that is not known here"
+    return "of the wrong type or out of range"
 
 
 def _pointer(error: msgspec.ValidationError) -> str:

@@ -15,6 +15,7 @@ import msgspec
 import orjson
 import pytest
 
+from service.cli.home import create_home
 from service.cli.main import _run
 from service.clock import SystemClock
 from service.control.fleet import FleetStore
@@ -200,6 +201,9 @@ def test_elsewhere_published_keys_are_enough(home: Home, response: Path, tmp_pat
     keys = tmp_path / "jwks.json"
     keys.write_bytes(orjson.dumps({"keys": load_jwks(home.keys / "receipt.pub.jwk")}))
     assert _run(["receipt", "verify", str(response), "--jwks", str(keys), "--home", str(tmp_path / "none")]) == 0
+    # Another installation's home need not hold the head.
+    other = create_home(tmp_path / "other")
+    assert _run(["receipt", "verify", str(response), "--jwks", str(keys), "--home", str(other.root)]) == 0
     write_new_key(KeyUse.RECEIPT, tmp_path / "other.jwk")
     elsewhere = ["receipt", "verify", str(response), "--home", str(tmp_path / "none")]
     assert _run([*elsewhere, "--jwks", str(tmp_path / "other.pub.jwk")]) == 1
