@@ -236,8 +236,9 @@ def test_a_looser_policy_needs_a_reason_that_stays_on_record(served: Installatio
     assert "the policy may not loosen: renewal_grace_days" in said
     assert served.ask(served.example("open")).headers["Relais-Snapshot"] == "1"
     assert held(served) == {1: "active"}
-    accepted = load(served, folder, "--accept", "the AMC wrote to us")
-    assert "accepted: the policy may not loosen: renewal_grace_days" in accepted
+    told = json.loads(load(served, folder, "--accept", "the AMC wrote to us", "--json"))
+    assert (told["sequence"], told["outcome"]) == (2, "verified")
+    assert "the policy may not loosen: renewal_grace_days" in told["accepted"][0]
     assert served.ask(served.example("open")).headers["Relais-Snapshot"] == "2"
     verdict = json.loads(folder.with_name("built-2.verdict.json").read_text())
     assert verdict["accepted"]
