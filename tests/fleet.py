@@ -86,6 +86,8 @@ class Installation:
                 start_new_session=True,
             )
         self.wait_ready(server, "/readyz" if ready else "/livez")
+        # One may be ready before the next is forked.
+        wait_until(lambda: len(self.workers(server)) >= workers, START_SECONDS, lambda: f"{server} lacks workers")
 
     def wait_ready(self, server: ServerName = "rights", probe: str = "/readyz") -> None:
         """Wait until a server's probe is well; fail with its log if it ends."""

@@ -8,8 +8,9 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from types import TracebackType
 from typing import Any, Self
 
@@ -34,6 +35,21 @@ def alone(worker: int, workers: Sequence[int]) -> Iterator[None]:
     finally:
         for pid in others:
             os.kill(pid, signal.SIGCONT)
+
+
+@contextmanager
+def lines(site: Installation) -> Iterator[list[HTTPConnection]]:
+    """One open connection to each worker."""
+    workers = site.workers()
+    with ExitStack() as stack:
+        opened = []
+        for worker in workers:
+            with alone(worker, workers):
+                line = site.connect()
+                stack.callback(line.close)
+                assert site.ask(site.example("open"), connection=line).status == 200
+                opened.append(line)
+        yield opened
 
 
 @dataclass(frozen=True, slots=True)

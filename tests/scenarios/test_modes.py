@@ -3,31 +3,13 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
-from http.client import HTTPConnection
 from typing import Any
 
 import pytest
 
 from tests.fleet import Installation, wait_until
-from tests.scenarios.callers import alone
+from tests.scenarios.callers import lines
 from tests.scenarios.evidence import verify_journal
-
-
-@contextmanager
-def lines(site: Installation) -> Iterator[list[HTTPConnection]]:
-    """One open connection to each worker."""
-    workers = site.workers()
-    with ExitStack() as stack:
-        opened = []
-        for worker in workers:
-            with alone(worker, workers):
-                line = site.connect()
-                stack.callback(line.close)
-                assert site.ask(site.example("open"), connection=line).status == 200
-                opened.append(line)
-        yield opened
 
 
 def everywhere(site: Installation, expected: int) -> None:

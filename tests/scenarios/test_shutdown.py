@@ -9,7 +9,7 @@ import signal
 import time
 
 from tests.fleet import Installation, wait_until
-from tests.scenarios.callers import Callers
+from tests.scenarios.callers import Callers, lines
 from tests.scenarios.evidence import processes, prove, verify_journal
 
 
@@ -105,14 +105,13 @@ async def test_a_worker_that_cannot_come_back_does_not_end_the_others(site: Inst
     verify_journal(site, "torn_tail")
 
 
-def test_a_worker_without_work_ends_at_once(site: Installation):
+def test_a_server_without_work_ends_at_once(site: Installation):
     site.start("rights", workers=2)
     site.start("admin", workers=1)
-    line = site.connect()
-    assert site.ask(site.example("open"), connection=line).status == 200
-    for server in ("rights", "admin"):
-        began = time.monotonic()
-        assert site.stop(server) == 0
-        assert time.monotonic() - began < 8
-    line.close()
+    # Callers that stay connected and ask no more.
+    with lines(site):
+        for server in ("rights", "admin"):
+            began = time.monotonic()
+            assert site.stop(server) == 0
+            assert time.monotonic() - began < 8
     wait_until(lambda: processes(str(site.home)) == [], 10, lambda: "a process is left")
