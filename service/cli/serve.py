@@ -16,7 +16,7 @@ from service import telemetry
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.control.fleet import Server
-from service.errors import OperatorError, SettingsError
+from service.errors import KeyRejected, OperatorError, SettingsError
 from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
 from service.keyring import load_officers, load_order_key, load_receipt_key, load_receipt_keys
@@ -106,12 +106,22 @@ def refuse_private_keys(home: Home, settings: Settings) -> None:
     """Raise `SettingsError` where a private key other than a server's own lies in the home.
 
     A stolen server must be able neither to publish a snapshot nor to re-read the journal: signers', roots' and
-    officers' private keys stay with their people.
+    officers' private keys stay with their people. A key is known by what it holds, whatever its file is called.
     """
     own = {home.path(name).resolve() for name in (settings.keys.pepper, settings.keys.receipt, settings.keys.order)}
-    for path in sorted(home.root.rglob("*.jwk")):
-        if path.resolve() in own:
+    for path in sorted(home.root.rglob("*")):
+        # Of what the service itself writes there is much, and none of it is a JWK.
+        if path.is_relative_to(home.journal) or path.is_relative_to(home.snapshots):
             continue
-        if any(is_private_jwk(jwk) for jwk in load_jwks(path)):
+        if path.is_file() and path.resolve() not in own and _is_private(path):
             name = path.relative_to(home.root)
             raise SettingsError(f"{name} is a private key: it must not lie in a home that serves")
+
+
+def _is_private(path: Path) -> bool:
+    try:
+        return any(is_private_jwk(jwk) for jwk in load_jwks(path))
+    except KeyRejected:
+        if path.suffix == ".jwk":  # a key file that cannot be read is not passed over
+            raise
+        return False

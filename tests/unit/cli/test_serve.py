@@ -70,8 +70,11 @@ def test_the_admin_server_needs_neither_receipt_nor_officer_key(home: Path, star
     assert started
 
 
-def test_a_private_key_in_the_home_stops_the_start(home: Path, started: list[str], capsys: pytest.CaptureFixture[str]):
-    write_new_key(KeyUse.SNAPSHOT, home / "signer.jwk")
+@pytest.mark.parametrize("name", ["signer.jwk", "signer.json", ".backup", "keys/signer.jwk.old"])
+def test_a_private_key_in_the_home_stops_the_start(
+    home: Path, started: list[str], capsys: pytest.CaptureFixture[str], name: str
+):
+    write_new_key(KeyUse.SNAPSHOT, home / name)
     assert _run(["serve", "rights"]) == 1
-    assert "signer.jwk is a private key: it must not lie in a home that serves" in capsys.readouterr().err
+    assert f"{name} is a private key: it must not lie in a home that serves" in capsys.readouterr().err
     assert not started
