@@ -74,6 +74,7 @@ def test_the_admin_server_needs_neither_receipt_nor_officer_key(home: Path, star
 def test_a_private_key_in_the_home_stops_the_start(
     home: Path, started: list[str], capsys: pytest.CaptureFixture[str], name: str
 ):
+    (home / name).parent.mkdir(exist_ok=True)
     write_new_key(KeyUse.SNAPSHOT, home / name)
     assert _run(["serve", "rights"]) == 1
     assert f"{name} is a private key: it must not lie in a home that serves" in capsys.readouterr().err
