@@ -93,11 +93,14 @@ def _supervise(place: Home, settings: Settings, examples: str) -> int:
 
 def _all_serve(place: Home, settings: Settings) -> bool:
     """Whether every worker of both servers lives and follows the orders, the active snapshot included."""
-    with open_ledger(place, settings, stale=True) as ledger, closing(FleetStore(place.fleet)) as fleet:
-        activation = ledger.state.activation
+    with closing(FleetStore(place.fleet)) as fleet:
         beats = [beat for beat in fleet.live(SystemClock().now()) if beat.node == settings.instance.node]
-    late = laggards(beats, ledger.state.version, None if activation is None else activation.sequence)
-    return not late and len(beats) >= settings.rights.workers + settings.admin.workers
+    # While they start, this process must not take their time by verifying orders over and over.
+    if len(beats) < settings.rights.workers + settings.admin.workers:
+        return False
+    with open_ledger(place, settings, stale=True) as ledger:
+        state = ledger.state
+    return not laggards(beats, state.version, None if state.activation is None else state.activation.sequence)
 
 
 class _Stop:
