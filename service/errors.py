@@ -216,6 +216,10 @@ class RowRejected(BuildError):
         self.column = column
         self.fault = fault
 
+    def __reduce__(self) -> tuple[type[RowRejected], tuple[str, str]]:
+        """Rows are read in several processes, and their faults told to one."""
+        return RowRejected, (self.column, self.fault)
+
 
 class ControlError(RelaisError, code="control_error"):
     """Orders and shared state."""

@@ -26,7 +26,7 @@ from service.errors import BuildError, RowRejected
 from service.files import sync_directory, write_durable
 from service.identifiers import amc_identity, nir_identity
 from service.jws import sign_general
-from service.rights.model import Amc, Contract
+from service.rights.model import Amc
 from service.snapshot import entries
 from service.snapshot.folder import MANIFEST_FILE
 from service.snapshot.manifest import (
@@ -47,7 +47,7 @@ from service.snapshot.rows import RowParser, SourceRow
 from service.snapshot.seal import SALT_SIZE, LayerKey, record_key, seal, seal_probe
 from service.snapshot.sources import Source
 from service.snapshot.spill import PARTITIONS, Spill
-from service.snapshot.tally import Tally, state_at
+from service.snapshot.tally import Tally
 from service.snapshot.writer import LayerWriter
 
 DEFAULT_VALID_DAYS: Final = 7
@@ -137,7 +137,7 @@ class _Build:
     def __init__(self, plan: BuildPlan, amcs: Mapping[str, Amc], work: Path, salt: bytes) -> None:
         self._plan = plan
         self._amcs = amcs
-        self._oldest = {amc.number: amc.extract_date - dt.timedelta(days=KEPT_DAYS) for amc in amcs.values()}
+        self._extracted = {amc.number: entries.epoch_days(amc.extract_date) for amc in amcs.values()}
         self._work = work
         self._key = LayerKey(plan.pepper, salt)
         self._rejects = Rejects(work / "rejects.ndjson")
@@ -181,22 +181,20 @@ class _Build:
                     raise BuildError(f"canaries, line {line}: {row.detail}")
                 self._rejects.add(name, line, row)
                 continue
-            amc = self._amcs.get(row.contract.amc)
-            if amc is None:
-                raise BuildError(f"{name}, line {line}: AMC {row.contract.amc} is not in the policy file")
-            if row.fictitious or _ended_before(row.contract, self._oldest[amc.number]):
+            extracted = self._extracted.get(row.amc)
+            if extracted is None:
+                raise BuildError(f"{name}, line {line}: AMC {row.amc} is not in the policy file")
+            if row.fictitious or row.ended_before(extracted - KEPT_DAYS):
                 self._dropped += 1
                 continue
-            self._spill(row, pack_tag(state_at(row.contract, amc.extract_date), canary=canary), spill)
+            self._spill(row, pack_tag(row.state_at(extracted), canary=canary), spill)
 
     def _spill(self, row: SourceRow, tag: int, spill: Spill) -> None:
-        contract = row.contract
-        encoded = entries.encode_contract(contract)
         derived = self._key.derive(nir_identity(row.nir, row.birth_date, row.birth_rank))
-        spill.add(pack_record(derived, encoded, tag | PERSON))
+        spill.add(pack_record(derived, row.encoded, tag | PERSON))
         if self._plan.member_entries:
-            identity = amc_identity(contract.amc, contract.member, row.birth_date, row.birth_rank)
-            spill.add(pack_record(self._key.derive(identity), encoded, tag))
+            identity = amc_identity(row.amc, row.member, row.birth_date, row.birth_rank)
+            spill.add(pack_record(self._key.derive(identity), row.encoded, tag))
 
     def _check_rejects(self) -> None:
         if self._rejects.count > self._plan.max_reject_share * self._rows:
@@ -273,8 +271,3 @@ class _Build:
 
 def _report(progress: Progress, before: int, total: int, position: int) -> None:
     progress("read", before + position, total)
-
-
-def _ended_before(contract: Contract, oldest: dt.date) -> bool:
-    ends = (contract.valid_to, contract.closed_on)
-    return any(end is not None and end < oldest for end in ends)

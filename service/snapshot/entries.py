@@ -55,6 +55,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 _DECODER: Final = msgspec.msgpack.Decoder(tuple[int, tuple[_Stored, ...]] | None)
+_CONTRACT_DECODER: Final = msgspec.msgpack.Decoder(_Stored)
 _TOMBSTONE: Final = Entry((), deleted=True)
 
 
@@ -78,6 +79,16 @@ def encode_contract(contract: Contract) -> bytes:
             contract.rate_base,
         )
     )
+
+
+def decode_contract(encoded: bytes) -> Contract:
+    """The contract that `encode_contract` was given, its parts in order."""
+    return _contract(_CONTRACT_DECODER.decode(encoded))
+
+
+def epoch_days(date: dt.date) -> int:
+    """Days since 1970-01-01, as entries hold dates."""
+    return date.toordinal() - EPOCH
 
 
 def encode_entry(flags: int, contracts: Sequence[bytes]) -> bytes:

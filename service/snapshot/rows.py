@@ -18,6 +18,8 @@ import msgspec
 from service.errors import BuildError, InvalidField, RowRejected
 from service.identifiers import is_fictitious, parse_amc, parse_birth_date, parse_member, parse_nir
 from service.rights.model import Contract, Suspension
+from service.snapshot.entries import decode_contract, encode_contract, epoch_days
+from service.snapshot.merge import State
 
 MISSING: Final = "missing"
 WRONG_TYPE: Final = "wrong_type"
@@ -64,13 +66,44 @@ COLUMNS: Final = Row.__struct_fields__
 
 
 class SourceRow(msgspec.Struct, frozen=True):
-    """A good row: whom it names, and the contract. `fictitious` where the NIR stands for nobody."""
+    """A good row: whom it names, and the contract as an entry holds it. `fictitious` where the NIR stands for nobody.
+
+    What a build asks of the contract's dates is here in days since 1970-01-01.
+    """
 
     nir: str
     birth_date: str
     birth_rank: int
     fictitious: bool
-    contract: Contract
+    amc: str
+    member: str
+    encoded: bytes
+    valid_from: int
+    valid_to: int | None
+    closed_on: int | None
+    suspended: tuple[tuple[int, int | None], ...]
+
+    @property
+    def contract(self) -> Contract:
+        """The contract, decoded."""
+        return decode_contract(self.encoded)
+
+    def ended_before(self, day: int) -> bool:
+        """Whether its online end or the first day without rights lies before a day."""
+        valid_to, closed_on = self.valid_to, self.closed_on
+        return (valid_to is not None and valid_to < day) or (closed_on is not None and closed_on < day)
+
+    def state_at(self, day: int) -> State:
+        """What the contract is on a day, by its own dates alone."""
+        if self.closed_on is not None and self.closed_on <= day:
+            return State.CLOSED
+        if self.valid_to is not None and self.valid_to < day:
+            return State.CLOSED
+        if self.valid_from > day:
+            return State.NOT_STARTED
+        if any(since <= day and (until is None or day <= until) for since, until in self.suspended):
+            return State.SUSPENDED
+        return State.OPEN
 
 
 _DECODE: Final = msgspec.json.Decoder(Row).decode
@@ -129,7 +162,7 @@ class RowParser:
             member = parse_member(row.member)
         except InvalidField:
             raise RowRejected(column, MALFORMED if getattr(row, column) else MISSING) from None
-        return SourceRow(nir, birth_date, row.birth_rank, is_fictitious(nir), _contract(row, amc, member))
+        return _source_row(row, nir, birth_date, _contract(row, amc, member))
 
     def _amc(self, text: str) -> str:
         number = parse_amc(text)
@@ -184,6 +217,26 @@ def _rejected(text: str) -> RowRejected | BuildError:
 def _dashed(date: str) -> str:
     """Extracts write birth dates YYYYMMDD or YYYY-MM-DD."""
     return f"{date[:4]}-{date[4:6]}-{date[6:]}" if _COMPACT_DATE.fullmatch(date) else date
+
+
+def _source_row(row: Row, nir: str, birth_date: str, contract: Contract) -> SourceRow:
+    return SourceRow(
+        nir,
+        birth_date,
+        row.birth_rank,
+        is_fictitious(nir),
+        contract.amc,
+        contract.member,
+        encode_contract(contract),
+        epoch_days(contract.valid_from),
+        _days(contract.valid_to),
+        _days(contract.closed_on),
+        tuple([(epoch_days(gap.since), _days(gap.until)) for gap in contract.suspended]),
+    )
+
+
+def _days(date: dt.date | None) -> int | None:
+    return None if date is None else epoch_days(date)
 
 
 def _contract(row: Row, amc: str, member: str) -> Contract:

@@ -2,30 +2,15 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Iterable, Mapping
 from typing import Final
 
-from service.rights.model import Amc, Contract
+from service.rights.model import Amc
 from service.snapshot.entries import AMC_SLICE
 from service.snapshot.manifest import AmcEntry
 from service.snapshot.merge import Merged, State
 
 _PEOPLE: Final = len(State)
-
-
-def state_at(contract: Contract, day: dt.date) -> State:
-    """What a contract is on a day, by its own dates alone."""
-    if contract.closed_on is not None and contract.closed_on <= day:
-        return State.CLOSED
-    if contract.valid_to is not None and contract.valid_to < day:
-        return State.CLOSED
-    if contract.valid_from > day:
-        return State.NOT_STARTED
-    for gap in contract.suspended:
-        if gap.since <= day and (gap.until is None or day <= gap.until):
-            return State.SUSPENDED
-    return State.OPEN
 
 
 class Tally:

@@ -1,13 +1,15 @@
 from __future__ import annotations
 
 import gzip
+import pickle
 from pathlib import Path
 
 import pytest
 
 from service.errors import BuildError, RowRejected
+from service.snapshot.chunks import MAX_LINE_BYTES, ChunkParser
 from service.snapshot.rows import RowParser, SourceRow
-from service.snapshot.sources import MAX_LINE_BYTES, Source
+from service.snapshot.sources import Source, open_source
 from tests.unit.snapshot.made_rows import NIR, csv_text, json_line, ndjson, row
 
 ROWS = [
@@ -137,3 +139,22 @@ def test_zstd_and_an_absent_file_are_said(tmp_path: Path):
         read(tmp_path, b"\x28\xb5\x2f\xfd123")
     with pytest.raises(BuildError, match="cannot be read"):
         Source(tmp_path / "absent", RowParser())
+
+
+@pytest.mark.parametrize("max_bytes", [1, 100, 1000, 70_000, 1 << 20])
+@pytest.mark.parametrize("form", ["ndjson", "csv"])
+def test_chunks_read_elsewhere_give_the_same_rows_and_numbers(tmp_path: Path, max_bytes: int, form: str):
+    rows = [*ROWS, row(nir="x")]
+    lines = ndjson(rows).splitlines() if form == "ndjson" else csv_text(rows).encode().splitlines()
+    data = b"\n".join([b"", lines[0], b" \t", lines[1], b"y" * 200_000, b"", *lines[2:], b"z" * MAX_LINE_BYTES])
+    for whole in (data, data + b"\n", data.replace(b"\n", b"\r\n")):
+        expected = read(tmp_path, whole)
+        with open_source(tmp_path / "rows") as source:
+            chunks = list(source.chunks(max_bytes))
+        assert all(len(chunk.data) <= max_bytes + 2 * MAX_LINE_BYTES for chunk in chunks)
+        sent = pickle.loads(pickle.dumps(chunks))
+        # A parser of its own for each chunk, as if each went to another process.
+        found = pickle.loads(pickle.dumps([item for chunk in sent for item in ChunkParser(RowParser()).parse(chunk)]))
+        assert good(found) == good(expected)
+        assert faults(found) == faults(expected)
+        assert len(faults(found)) == 3

@@ -1,44 +1,19 @@
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
 import msgspec
-import pytest
 
 from service.snapshot.entries import encode_contract
-from service.snapshot.merge import Merged, State
+from service.snapshot.merge import Merged
 from service.snapshot.policy import parse_policy
 from service.snapshot.rows import RowParser
-from service.snapshot.tally import Tally, state_at
+from service.snapshot.tally import Tally
 from tests.unit.snapshot.made_rows import POLICY, row
-
-DAY = dt.date(2024, 1, 28)
 
 
 def contract(**changes: Any):
     return RowParser().parse_values(row(**changes)).contract
-
-
-@pytest.mark.parametrize(
-    ("changes", "state"),
-    [
-        ({}, State.OPEN),
-        ({"valid_to": None}, State.OPEN),
-        ({"valid_to": "2024-01-28"}, State.OPEN),
-        ({"valid_to": "2024-01-27"}, State.CLOSED),
-        ({"closed_on": "2024-01-29"}, State.OPEN),
-        ({"closed_on": "2024-01-28"}, State.CLOSED),
-        ({"valid_from": "2024-01-28"}, State.OPEN),
-        ({"valid_from": "2024-01-29"}, State.NOT_STARTED),
-        ({"suspended": [["2024-01-28", "2024-01-28"]]}, State.SUSPENDED),
-        ({"suspended": [["2024-01-01", None]]}, State.SUSPENDED),
-        ({"suspended": [["2024-01-01", "2024-01-27"], ["2024-01-29", None]]}, State.OPEN),
-        ({"suspended": [["2024-01-01", None]], "closed_on": "2024-01-10"}, State.CLOSED),
-    ],
-)
-def test_a_contract_is_in_one_state_on_the_day_of_the_extract(changes: dict[str, Any], state: State):
-    assert state_at(contract(**changes), DAY) is state
 
 
 def test_people_count_once_for_each_amc_and_member_entries_not_at_all():
