@@ -13,8 +13,10 @@ from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.errors import OperatorError
 from service.settings import Home, Settings
-from service.snapshot.build import DEFAULT_REJECT_SHARE, DEFAULT_VALID_DAYS, BuildPlan, build_snapshot
+from service.snapshot.build import build_snapshot
 from service.snapshot.pepper import load_peppers
+from service.snapshot.plan import DEFAULT_REJECT_SHARE, BuildPlan
+from service.snapshot.publish import DEFAULT_VALID_DAYS
 
 
 def build(  # noqa: PLR0913 - a command's options are its parameters
