@@ -19,19 +19,28 @@ def aside(work: Callable[[_Progress], _Result], progress: _Progress) -> _Result:
     On Linux a priority is the thread's own, and threads it starts inherit it. The rest of the command, which gives
     the order, keeps its priority: nobody but root could take a process's own back.
     """
-    interrupted = threading.Event()
+    begin, interrupted = threading.Event(), threading.Event()
 
     def step(done: int, total: int) -> None:
         if interrupted.is_set():
             raise KeyboardInterrupt
         progress(done, total)
 
+    def begun() -> _Result:
+        # A thread that an interrupt caught while it was being started is not waited for, so it must do nothing.
+        begin.wait()
+        if interrupted.is_set():
+            raise KeyboardInterrupt
+        return work(step)
+
     with ThreadPoolExecutor(1, "aside", initializer=_yield_to_others) as pool:
-        future = pool.submit(work, step)
         try:
+            future = pool.submit(begun)
+            begin.set()
             return future.result()
         except KeyboardInterrupt:
             interrupted.set()
+            begin.set()
             raise
 
 
