@@ -5,6 +5,7 @@ A task and its result travel between processes as they are; whoever runs it, and
 
 from __future__ import annotations
 
+import os
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -19,10 +20,10 @@ from service.errors import BuildError
 from service.snapshot.chunks import Chunk
 from service.snapshot.difference import Changes, Difference
 from service.snapshot.intake import Intake, Taken
-from service.snapshot.records import LMDB_LIBRARY
+from service.snapshot.mapped import map_file
 from service.snapshot.seal import LayerKey, seal_probe
 from service.snapshot.sealing import Item, seal_records
-from service.snapshot.spill import Block, Contents, Spill
+from service.snapshot.spill import PARTITIONS, Block, Contents, Spill
 from service.snapshot.tally import Tally
 
 #: Items that travel together, and enter the data file in one transaction, whose pages wait in memory until it ends.
@@ -185,20 +186,30 @@ def peak_rss_bytes() -> int:
 
 @contextmanager
 def _base_items(base: BaseLayer | None, partition: int) -> Iterator[Iterator[Item]]:
-    """The base's records whose key begins with a byte, ascending.
+    """The base's records whose key begins with a byte, ascending. Raises `BuildError`.
 
-    The file is opened anew each time: unmapped again, what was read of it counts no longer as this process's memory.
+    The file is mapped anew each time: unmapped again, what was read of it no longer counts as memory of this process.
     """
     if base is None:
         raise ValueError("a comparison needs a base")
+    _read_ahead(base.path, partition)
     first = partition.to_bytes()
+    mapped = map_file(base.path)
     try:
-        with (
-            lmdb.open(str(base.path), subdir=False, readonly=True, lock=False, lib_version=LMDB_LIBRARY) as file,
-            file.begin() as transaction,
-            transaction.cursor() as cursor,
-        ):
+        with mapped.environment.begin() as transaction, transaction.cursor() as cursor:
             cursor.set_range(first)
-            yield takewhile(lambda item: item[0].startswith(first), cursor.iternext())
+            yield takewhile(lambda item: item[0].startswith(first), cursor)
     except lmdb.Error as error:
         raise BuildError("the base's data file is damaged") from error
+    finally:
+        mapped.release()
+
+
+def _read_ahead(path: Path, partition: int) -> None:
+    """Have the kernel read about the part of the file that a partition lies in: keys were appended in their order."""
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        part = os.fstat(descriptor).st_size // PARTITIONS
+        os.posix_fadvise(descriptor, part * partition, part, os.POSIX_FADV_WILLNEED)
+    finally:
+        os.close(descriptor)
