@@ -14,7 +14,10 @@ from pathlib import Path
 from typing import IO, Final
 
 import msgspec
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+
+from service.errors import BuildError
 
 #: By the first byte of a record. 33 million people with two entries each give parts of some 50 MB.
 PARTITIONS: Final = 256
@@ -89,11 +92,14 @@ class Spill:
         return contents
 
     def read(self, blocks: Iterable[Block]) -> list[bytes]:
-        """All records of some blocks, in no order."""
+        """All records of some blocks, in no order. Raises `BuildError` for a disk that gives back something else."""
         records: list[bytes] = []
         for block in blocks:
             sealed = os.pread(self._descriptors[block.file], block.size, block.offset)
-            plain = self._cipher.decrypt(_nonce(block.file, block.offset), sealed, None)
+            try:
+                plain = self._cipher.decrypt(_nonce(block.file, block.offset), sealed, None)
+            except InvalidTag as error:
+                raise BuildError("what the build set aside on the disk came back altered") from error
             records += msgspec.msgpack.decode(plain, type=list[bytes])
         return records
 
