@@ -31,6 +31,7 @@ app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
 app.command(build.build, name="build")
+app.command(build.attest, name="attest")
 
 
 @app.command(name="sign")
