@@ -9,11 +9,11 @@ from service.snapshot.merge import Merged
 from service.snapshot.policy import parse_policy
 from service.snapshot.rows import RowParser
 from service.snapshot.tally import Tally
-from tests.unit.snapshot.made_rows import POLICY, row
+from tests.unit.snapshot.made_rows import POLICY, json_line, row
 
 
 def contract(**changes: Any):
-    return RowParser().parse_values(row(**changes)).contract
+    return RowParser().parse_json(json_line(row(**changes))).contract
 
 
 def test_people_count_once_for_each_amc_and_member_entries_not_at_all():
