@@ -13,6 +13,8 @@ from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.snapshot import attest as attesting
 from service.snapshot.build import build_snapshot
+from service.snapshot.dialects import Encoding
+from service.snapshot.manifest import Manifest
 from service.snapshot.pepper import load_peppers
 from service.snapshot.plan import DEFAULT_REJECT_SHARE, BuildPlan, Built
 from service.snapshot.publish import DEFAULT_VALID_DAYS
@@ -38,6 +40,9 @@ def build(  # noqa: PLR0913 - a command's options are its parameters
     max_reject_share: Annotated[
         float, Parameter(help="Share of bad rows above which the build aborts.")
     ] = DEFAULT_REJECT_SHARE,
+    source_encoding: Annotated[
+        Encoding, Parameter(help="How CSV sources are encoded; NDJSON is always UTF-8.")
+    ] = "utf-8",
     jobs: Annotated[int | None, Parameter(help="Worker processes; 1 works without. Default: one a core.")] = None,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -62,6 +67,7 @@ def build(  # noqa: PLR0913 - a command's options are its parameters
         max_reject_share=max_reject_share,
         base=base,
         peppers=peppers,
+        source_encoding=source_encoding,
         jobs=jobs,
     )
     with Meter() as meter:
@@ -98,11 +104,10 @@ def attest(
     if json:
         print_json({"out": str(out), "manifest": msgspec.to_builtins(manifest)})
         return
-    counts = manifest.counts
-    print(f"snapshot {sequence} in {out}: {counts.people} people, {counts.contracts} contracts, not signed yet")
-    print(
-        f"attests base {manifest.base.sequence if manifest.base else ''}, valid until {manifest.valid_until:%Y-%m-%d}"
-    )
+    _print_made(out, manifest)
+    if manifest.base is not None:
+        until = f"{manifest.valid_until:%Y-%m-%d %H:%M} UTC"
+        print(f"empty delta over base {manifest.base.sequence}: its data, valid until {until}")
 
 
 def _members(out: Path, built: Built) -> dict[str, Any]:
@@ -118,16 +123,17 @@ def _members(out: Path, built: Built) -> dict[str, Any]:
     }
 
 
+def _print_made(out: Path, manifest: Manifest) -> None:
+    counts, what = manifest.counts, f"snapshot {manifest.sequence} in {out}"
+    print(f"{what}: {counts.people} people, {counts.contracts} contracts, not signed yet")
+
+
 def _print(out: Path, built: Built) -> None:
-    manifest, counts = built.manifest, built.manifest.counts
-    print(
-        f"snapshot {manifest.sequence} in {out}: {counts.people} people, {counts.contracts} contracts, not signed yet"
-    )
-    if manifest.base is not None and built.changes is not None:
-        changes = built.changes
-        print(
-            f"delta over base {manifest.base.sequence}: {changes.changed} entries new or changed, {changes.gone} gone"
-        )
+    manifest, counts, changes = built.manifest, built.manifest.counts, built.changes
+    _print_made(out, manifest)
+    if manifest.base is not None and changes is not None:
+        found = f"{changes.changed} entries new or changed, {changes.gone} gone"
+        print(f"delta over base {manifest.base.sequence}: {found}")
     print(f"{counts.rejected} rows rejected{f' ({built.rejects})' if built.rejects else ''}, {counts.dropped} dropped")
     seconds = ", ".join(f"{stage} {taken:.1f} s" for stage, taken in built.seconds.items())
     memory = built.peak_rss_bytes / 1e6

@@ -1,4 +1,4 @@
-"""Raw lines of a source in blocks, and the rows in them. Pure.
+"""Raw lines of a source in blocks, and the rows in them.
 
 A chunk is a few hundred kilobytes of whole lines as they were read: one bytes object, so that handing it to another
 process costs a copy and no more. Whoever parses it gives the same rows, under the same line numbers.
@@ -59,6 +59,6 @@ class ChunkParser:
                     yield number, row
 
     def _reader(self, dialect: Dialect) -> Callable[[bytes], SourceRow]:
-        if not dialect.columns:
+        if not dialect.delimiter:
             return self._parser.parse_json
-        return lambda line: self._parser.parse_values(dialect.values(line))
+        return lambda line: self._parser.parse_cells(dialect.cells(line))

@@ -25,6 +25,8 @@ from service.snapshot.writer import LayerWriter
 
 #: Small results that may wait for the one before them, so that no worker does.
 _READ_AHEAD: Final = 256
+#: Some 650 rows: what a chunk costs by itself is nothing, and the processes end at about the same time.
+_CHUNK_BYTES: Final = 256 * 1024
 _DECODE: Final = msgspec.msgpack.Decoder(list[Item]).decode
 
 
@@ -89,8 +91,8 @@ def write_delta(crew: Crew, contents: Contents, path: Path, progress: Progress) 
 def _chunks(plan: BuildPlan, progress: Progress) -> Generator[Task[Taken], None, None]:
     before, total = 0, plan.input_bytes
     for path, canary in plan.inputs:
-        with open_source(path) as source:
-            for chunk in source.chunks():
+        with open_source(path, encoding=plan.source_encoding) as source:
+            for chunk in source.chunks(_CHUNK_BYTES):
                 yield Take(chunk, canary)
                 progress("read", before + source.position(), total)
             before += source.size

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import BuildError
+from service.snapshot.dialects import Encoding
 from service.snapshot.difference import Changes
 from service.snapshot.manifest import Manifest
 from service.snapshot.publish import DEFAULT_VALID_DAYS, check_target
@@ -29,7 +30,7 @@ class BuildPlan:
 
     `canaries` is a source file of planted people; `out` must not exist. With `base`, the folder of a base, a delta
     over it is built, from sources that are the whole new delivery all the same; `peppers` then holds those that may
-    open the base. `jobs` is the number of worker processes (1: this process works alone; None: by the cores).
+    open the base. `source_encoding` is that of CSV sources, canaries included. `jobs` is the number of worker processes (1: this process works alone; None: by the cores).
     """
 
     sources: tuple[Path, ...]
@@ -44,6 +45,7 @@ class BuildPlan:
     max_reject_share: float = DEFAULT_REJECT_SHARE
     base: Path | None = None
     peppers: Mapping[str, bytes] = field(default_factory=dict)
+    source_encoding: Encoding = "utf-8"
     jobs: int | None = None
 
     def __repr__(self) -> str:

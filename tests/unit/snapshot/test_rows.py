@@ -8,9 +8,10 @@ import pytest
 
 from service.errors import BuildError, RowRejected
 from service.rights.model import Suspension
+from service.snapshot.columns import COLUMNS
 from service.snapshot.entries import epoch_days
 from service.snapshot.merge import State
-from service.snapshot.rows import COLUMNS, RowParser
+from service.snapshot.rows import RowParser
 from tests.unit.snapshot.made_rows import NIR, json_line, row
 
 CONTENT = "Dupont Jeanne"

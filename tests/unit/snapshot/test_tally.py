@@ -8,11 +8,11 @@ from service.snapshot.merge import PERSON, State, merge, pack_record, pack_tag
 from service.snapshot.policy import parse_policy
 from service.snapshot.rows import RowParser
 from service.snapshot.tally import Tally
-from tests.unit.snapshot.made_rows import POLICY, row
+from tests.unit.snapshot.made_rows import POLICY, json_line, row
 
 
 def contract(**changes: Any) -> Contract:
-    return RowParser().parse_values(row(**changes)).contract
+    return RowParser().parse_json(json_line(row(**changes))).contract
 
 
 def records(identity: bytes, person: int, *held: tuple[Contract, State]) -> list[bytes]:
