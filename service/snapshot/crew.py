@@ -223,7 +223,6 @@ def _ready(workers: Sequence[_Worker]) -> list[_Worker]:
 
 def work(descriptor: int) -> None:
     """What a worker process does: task after task, until nobody is left to give any."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     with Connection(descriptor) as connection:
         try:
             bench = Bench(*connection.recv())

@@ -30,7 +30,8 @@ class BuildPlan:
 
     `canaries` is a source file of planted people; `out` must not exist. With `base`, the folder of a base, a delta
     over it is built, from sources that are the whole new delivery all the same; `peppers` then holds those that may
-    open the base. `source_encoding` is that of CSV sources, canaries included. `jobs` is the number of worker processes (1: this process works alone; None: by the cores).
+    open the base. `source_encoding` is that of CSV sources, canaries included. `jobs` is the number of worker
+    processes (1: this process works alone; None: by the cores).
     """
 
     sources: tuple[Path, ...]
