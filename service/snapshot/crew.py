@@ -175,6 +175,8 @@ class _Worker:
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
                 [sys.executable, "-P", "-c", _START, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,  # what it has to say comes by the pipe; the command says one line
                 pass_fds=(theirs.fileno(), *descriptors),
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
                 # Ctrl-C is for the command, which then ends its workers; they are not to complain each.

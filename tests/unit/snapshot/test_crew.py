@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import signal
 from collections.abc import Callable
@@ -58,18 +59,12 @@ def made(folder: Path, jobs: int, **changes: Any) -> tuple[Any, dict[str, bytes]
     canaries.write_text(csv_text([row(nir=nir_of(999), member="CANARY")]), "utf-8")
     rows = [*PEOPLE[:200], BAD, *PEOPLE[200:], row(nir="2555555123030"), row(birth_date=None)]
     built_plan = plan(folder, ndjson(rows), jobs=jobs, canaries=canaries, max_reject_share=0.5, **changes)
-    sources = (*built_plan.sources, more)
-    built = build._build(
-        plan(folder, ndjson(rows), **{**plan_members(built_plan), "sources": sources}), NOW, SALT, quiet
-    )
-    files = {entry.name: entry.read_bytes() for entry in (folder / "snapshot").iterdir()}
+    built_plan = dataclasses.replace(built_plan, sources=(*built_plan.sources, more))
+    built = build._build(built_plan, NOW, SALT, quiet)
+    files = {entry.name: entry.read_bytes() for entry in built_plan.out.iterdir()}
     assert built.rejects is not None
     files["rejects"] = built.rejects.read_bytes()
     return (built.manifest, built.rows), files
-
-
-def plan_members(given: Any) -> dict[str, Any]:
-    return {name: getattr(given, name) for name in given.__dataclass_fields__}
 
 
 def test_the_number_of_processes_changes_no_byte(tmp_path: Path):
