@@ -17,7 +17,7 @@ from service.snapshot.dialects import Encoding
 from service.snapshot.manifest import Manifest
 from service.snapshot.pepper import load_peppers
 from service.snapshot.plan import DEFAULT_REJECT_SHARE, BuildPlan, Built
-from service.snapshot.publish import DEFAULT_VALID_DAYS
+from service.snapshot.target import DEFAULT_VALID_DAYS
 
 PolicyOption = Annotated[Path, Parameter(help="The AMCs, their extracts and what they allow (TOML).")]
 SequenceOption = Annotated[int, Parameter(help="Its number, above every one published before.")]

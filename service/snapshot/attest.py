@@ -10,10 +10,10 @@ import msgspec
 
 from service.errors import BuildError
 from service.rights.model import Amc
-from service.snapshot.base import Base, open_base
+from service.snapshot.buildbase import BuildBase, open_build_base
 from service.snapshot.folder import Progress, quiet
 from service.snapshot.manifest import MANIFEST_FORMAT, AmcEntry, Manifest
-from service.snapshot.publish import DEFAULT_VALID_DAYS, check_target, load_amcs, publish, working_folder
+from service.snapshot.target import DEFAULT_VALID_DAYS, check_target, load_amcs, put_in_place, working_folder
 
 
 def attest(
@@ -33,7 +33,7 @@ def attest(
     check_target(out, sequence, valid_for_days)
     created_at = now.astimezone(dt.UTC).replace(microsecond=0)
     amcs = load_amcs(policy, created_at)
-    found = open_base(base, sequence, progress)
+    found = open_build_base(base, sequence, progress)
     _check_same_amcs(found, amcs)
     manifest = Manifest(
         format=MANIFEST_FORMAT,
@@ -49,11 +49,11 @@ def attest(
         amcs=tuple(_renewed(entry, amcs[entry.amc]) for entry in found.manifest.amcs),
     )
     with working_folder(out) as work:
-        publish(work, manifest, out)
+        put_in_place(work, manifest, out)
     return manifest
 
 
-def _check_same_amcs(base: Base, amcs: Mapping[str, Amc]) -> None:
+def _check_same_amcs(base: BuildBase, amcs: Mapping[str, Amc]) -> None:
     held = {entry.amc for entry in base.manifest.amcs}
     for number in sorted(held.symmetric_difference(amcs)):
         where = "the base holds no data of it" if number in amcs else "it is in the base and not in the policy file"

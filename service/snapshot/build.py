@@ -20,20 +20,20 @@ from pathlib import Path
 from service.base64url import b64u
 from service.clock import SystemClock
 from service.rights.model import Amc
-from service.snapshot.base import Base, open_base
 from service.snapshot.bench import BaseLayer, Recipe
+from service.snapshot.buildbase import BuildBase, open_build_base
 from service.snapshot.crew import Crew, crew_of
 from service.snapshot.difference import Changes
 from service.snapshot.entries import epoch_days
 from service.snapshot.manifest import MANIFEST_FORMAT, Counts, FileEntry, Manifest
 from service.snapshot.passes import Delivered, compare_with_base, read_sources, write_base, write_delta
 from service.snapshot.plan import BuildPlan, Built, Progress, quiet
-from service.snapshot.publish import LAYER_FOLDER, REJECTS_FILE, file_entry, load_amcs, publish, working_folder
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.rejects import Rejects
 from service.snapshot.seal import SALT_SIZE
 from service.snapshot.spill import new_file, new_key
 from service.snapshot.tally import Tally
+from service.snapshot.target import LAYER_FOLDER, REJECTS_FILE, file_entry, load_amcs, put_in_place, working_folder
 
 
 def build_snapshot(plan: BuildPlan, now: dt.datetime, progress: Progress = quiet) -> Built:
@@ -52,7 +52,7 @@ def _build(plan: BuildPlan, created_at: dt.datetime, salt: bytes, progress: Prog
     base = None
     if plan.base is not None:
         with stages("base"):
-            base = open_base(plan.base, plan.sequence, lambda done, total: progress("base", done, total))
+            base = open_build_base(plan.base, plan.sequence, lambda done, total: progress("base", done, total))
     with working_folder(plan.out) as work:
         return _Build(plan, amcs, base, work, salt, stages).run(created_at, progress)
 
@@ -74,7 +74,7 @@ class _Build:
     """One run: what its passes share."""
 
     def __init__(
-        self, plan: BuildPlan, amcs: Mapping[str, Amc], base: Base | None, work: Path, salt: bytes, stages: _Stages
+        self, plan: BuildPlan, amcs: Mapping[str, Amc], base: BuildBase | None, work: Path, salt: bytes, stages: _Stages
     ) -> None:
         self._plan = plan
         self._amcs = amcs
@@ -93,11 +93,11 @@ class _Build:
                 delivered = read_sources(plan, crew, rejects, progress)
             tally, changes = self._write(crew, delivered, data, progress)
             memory = crew.peak_rss_bytes()
-        with stage("publish"):
+        with stage("place"):
             files = (file_entry(data),) if data.exists() else ()
             counts = _counts(tally, changes, rejects.count, delivered.dropped)
             manifest = self._manifest(files, counts, tally, created_at)
-            listed = publish(self._work, manifest, plan.out)
+            listed = put_in_place(self._work, manifest, plan.out)
         return Built(manifest, delivered.rows, listed, changes, stage.seconds, memory)
 
     def _crew(self, stack: ExitStack) -> Crew:
@@ -114,7 +114,7 @@ class _Build:
         )
         return stack.enter_context(closing(crew_of(len(files), recipe, [file.fileno() for file in files])))
 
-    def _base_layer(self, base: Base) -> BaseLayer:
+    def _base_layer(self, base: BuildBase) -> BaseLayer:
         peppers = {**self._plan.peppers, self._plan.pepper_kid: self._plan.pepper}
         return BaseLayer(base.records, base.pepper(peppers), base.manifest.salt_bytes)
 

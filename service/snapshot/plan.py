@@ -12,7 +12,7 @@ from service.errors import BuildError
 from service.snapshot.dialects import Encoding
 from service.snapshot.difference import Changes
 from service.snapshot.manifest import Manifest
-from service.snapshot.publish import DEFAULT_VALID_DAYS, check_target
+from service.snapshot.target import DEFAULT_VALID_DAYS, check_target
 
 DEFAULT_REJECT_SHARE: Final = 0.001
 #: Beyond it, one process that appends cannot follow.

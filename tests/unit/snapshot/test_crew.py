@@ -182,7 +182,7 @@ def test_a_worker_shows_no_secret_and_hears_no_interrupt_of_the_terminal(tmp_pat
 def test_memory_and_speed_are_told(tmp_path: Path):
     one = build.build_snapshot(plan(tmp_path, ndjson(PEOPLE), jobs=1), NOW)
     two = build.build_snapshot(plan(tmp_path, ndjson(PEOPLE), jobs=2, out=tmp_path / "two"), NOW)
-    assert set(one.seconds) == set(two.seconds) == {"read", "seal", "publish"}
+    assert set(one.seconds) == set(two.seconds) == {"read", "seal", "place"}
     # Two more interpreters, of some 20 MB each at the very least.
     assert two.peak_rss_bytes > one.peak_rss_bytes + 40_000_000 > 40_000_000
     assert two.rows_per_second == pytest.approx(600 / sum(two.seconds.values()))

@@ -16,7 +16,7 @@ from service.snapshot.verify import check_digests, check_names, check_sizes
 
 
 @dataclass(frozen=True, slots=True)
-class Base:
+class BuildBase:
     """A folder's base whose files are what its manifest says. Whether it is signed is asked by whoever loads."""
 
     directory: Path
@@ -63,7 +63,7 @@ class Base:
         return pepper
 
 
-def open_base(directory: Path, sequence: int, progress: Progress = quiet) -> Base:
+def open_build_base(directory: Path, sequence: int, progress: Progress = quiet) -> BuildBase:
     """The base in a folder, to be built over under a later `sequence`. Raises `BuildError`.
 
     Its files are read whole and held against the manifest's SHA-256 first: a delta over a damaged base would declare
@@ -81,4 +81,4 @@ def open_base(directory: Path, sequence: int, progress: Progress = quiet) -> Bas
         raise BuildError(f"the base {directory} is {error}") from error
     if sequence <= draft.manifest.sequence:
         raise BuildError(f"sequence {sequence} does not follow that of the base, {draft.manifest.sequence}")
-    return Base(directory, draft.manifest, draft.digest)
+    return BuildBase(directory, draft.manifest, draft.digest)

@@ -72,7 +72,7 @@ def file_entry(path: Path) -> FileEntry:
     return FileEntry(path.name, path.stat().st_size, b64u(digest))
 
 
-def publish(work: Path, manifest: Manifest, out: Path) -> Path | None:
+def put_in_place(work: Path, manifest: Manifest, out: Path) -> Path | None:
     """Write the manifest, unsigned, and give the folder its name; where the rejects are listed, if there are any.
 
     Rejects first: a snapshot that is there is complete, with what was said about it.
