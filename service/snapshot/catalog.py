@@ -14,12 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from service.errors import OperatorError, SnapshotRefused
 from service.files import sync_directory
+from service.settings import Home
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet
 from service.snapshot.manifest import Manifest
 from service.snapshot.stage import STAGING_PREFIX, remove, stage
@@ -62,9 +63,21 @@ class Catalog:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @classmethod
+    def of(cls, home: Home) -> Self:
+        """The snapshots of a home."""
+        return cls(home.snapshots)
+
     def path(self, sequence: int) -> Path:
         """Where a snapshot of that sequence lies or would lie."""
         return self.root / str(sequence)
+
+    def folder(self, sequence: int) -> Path:
+        """Where a held snapshot lies. Raises `OperatorError` where none of that sequence does."""
+        directory = self.path(sequence)
+        if not os.path.lexists(directory):
+            raise OperatorError(f"snapshot {sequence} is not held here: relais snapshot list shows those that are")
+        return directory
 
     def take(
         self,
@@ -108,9 +121,14 @@ class Catalog:
         """Every snapshot held, highest first, by its signed manifest (the data files are not read)."""
         return tuple(self._held(sequence, conditions, active, quarantined) for sequence in self.sequences())
 
-    def verify_held(self, ordered: Ordered, conditions: Conditions, progress: Progress = quiet) -> Manifest:
-        """All steps again on a held snapshot, before it is activated or pinned. Raises `SnapshotRefused`."""
-        return Examination(replace(conditions, ordered=ordered)).run(self.path(ordered.sequence), progress)
+    def examine(self, sequence: int, conditions: Conditions, progress: Progress = quiet) -> Examination:
+        """All steps again on a held snapshot, before it is activated or pinned.
+
+        Raises `SnapshotRefused`, and `OperatorError` where it is not held.
+        """
+        examination = Examination(conditions)
+        examination.run(self.folder(sequence), progress)
+        return examination
 
     def prune(self, active: int, keep: int) -> tuple[int, ...]:
         """Remove superseded snapshots beyond the latest `keep`; the sequences removed."""

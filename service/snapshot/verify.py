@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import datetime as dt
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -49,7 +49,8 @@ class Conditions:
 
     A candidate is judged by `floor` (None: this node's first load) and the guard, whose findings `accept`, the reason
     an operator gave, lets pass. What an order already activated is `ordered`: it must be that very snapshot, and its
-    sequence and counts were judged then.
+    sequence and counts were judged then. `bases` says where the held snapshot of a sequence lies, for deltas (None:
+    nothing is held).
     """
 
     trust: Trust
@@ -58,6 +59,7 @@ class Conditions:
     floor: Floor | None = None
     accept: str | None = None
     ordered: Ordered | None = None
+    bases: Callable[[int], Path] | None = None
 
 
 @dataclass(slots=True)
