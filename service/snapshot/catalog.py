@@ -178,6 +178,8 @@ class Catalog:
 
     def _admit(self, staged: Path, manifest: Manifest, examination: Examination) -> None:
         target = self.path(manifest.sequence)
+        if staged == target:
+            return
         if target.exists() and self._holds_same(target, manifest.sequence, examination):
             return
         staged.rename(target)
