@@ -74,8 +74,8 @@ def sync(
         raise OperatorError("say where from: a URL, or sync.url in relais.toml")
     seconds = settings.sync.every_seconds if every is None else _seconds(every)
     automatic = (activate or settings.sync.activate) == "auto"
-    puller = Puller(place, settings, parse_address(source), automatic=automatic)
-    return run_loop(puller, None if once else seconds)
+    depot = open_depot(parse_address(source), settings.sync)
+    return run_loop(Puller(place, settings, depot, automatic=automatic), None if once else seconds)
 
 
 def _say(done: Publication, source: str, *, json: bool) -> int:

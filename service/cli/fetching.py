@@ -12,7 +12,7 @@ from service.clock import SystemClock
 from service.errors import SnapshotRefused
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
-from service.snapshot.depot import Address, is_url, open_depot, parse_address
+from service.snapshot.depot import Depot, is_url, open_depot, parse_address
 from service.snapshot.fetch import Fetch, Patience, fetched
 from service.snapshot.folder import Progress
 from service.snapshot.incoming import Incoming
@@ -26,10 +26,10 @@ def chance() -> float:
     return random.SystemRandom().random()
 
 
-def begin_fetch(place: Home, settings: Settings, address: Address) -> Fetch:
-    """One run over the depot at an address, into this home."""
+def begin_fetch(place: Home, settings: Settings, depot: Depot) -> Fetch:
+    """One run over a depot, into this home."""
     return Fetch(
-        depot=open_depot(address, settings.sync),
+        depot=depot,
         incoming=Incoming(place.incoming),
         catalog=Catalog.of(place),
         settings=settings.sync,
@@ -48,7 +48,7 @@ def local_folder(
     if not is_url(source):
         yield Path(source), False
         return
-    fetch = begin_fetch(place, settings, parse_address(source))
+    fetch = begin_fetch(place, settings, open_depot(parse_address(source), settings.sync))
     pointer = fetch.pointer()
     if holds(fetch.catalog, pointer):
         yield fetch.catalog.path(pointer.sequence), True

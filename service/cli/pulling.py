@@ -16,7 +16,7 @@ from service.control.state import State
 from service.errors import DepotError, SnapshotRefused, StoreUnavailable
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
-from service.snapshot.depot import Address
+from service.snapshot.depot import Depot
 from service.snapshot.fetch import Fetch, fetched
 from service.snapshot.guard import Floor
 from service.snapshot.pointer import Pointer
@@ -51,11 +51,11 @@ class _Refused:
 class Puller:
     """Looks at one depot for one home. `automatic`: what verifies is activated; otherwise it is held."""
 
-    def __init__(self, place: Home, settings: Settings, address: Address, *, automatic: bool) -> None:
+    def __init__(self, place: Home, settings: Settings, depot: Depot, *, automatic: bool) -> None:
         self.place = place
-        self.source = str(address)
+        self.source = depot.source
         self._settings = settings
-        self._address = address
+        self._depot = depot
         self._automatic = automatic
         self._clock = SystemClock()
         self._refused: _Refused | None = None
@@ -63,7 +63,7 @@ class Puller:
     def look(self) -> Look:
         """One look, and whatever follows from it. Raises `RelaisError`; what serves is untouched by that."""
         state = activation.current_state(self.place, self._settings)
-        fetch = begin_fetch(self.place, self._settings, self._address)
+        fetch = begin_fetch(self.place, self._settings, self._depot)
         pointer = fetch.pointer()
         if state.floor is not None and (state.floor.sequence, state.floor.digest) == (pointer.sequence, pointer.digest):
             return Look(f"snapshot {pointer.sequence} is the latest")
