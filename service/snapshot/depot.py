@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
 from urllib.parse import unquote, urlsplit
 
-from service.errors import OperatorError
+from service.errors import DepotRejected, OperatorError
 from service.settings import SyncSettings
 
 _BUCKET: Final = re.compile(r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]", re.ASCII)
@@ -60,6 +60,16 @@ class Depot(Protocol):
     def swap(self, name: str, data: bytes, tag: str | None) -> None:
         """Replace what is still as it was when `tag` was read (None: nothing was there). Raises `DepotConflict`."""
         ...
+
+
+def bounded(name: str, parts: Iterable[bytes], at_most: int) -> Iterator[bytes]:
+    """The parts of a delivery, never a byte more than `at_most`. Raises `DepotRejected` for an endless one."""
+    left = at_most
+    for part in parts:
+        left -= len(part)
+        if left < 0:
+            raise DepotRejected(f"{name} goes on beyond its {at_most} bytes")
+        yield part
 
 
 @dataclass(frozen=True, slots=True)

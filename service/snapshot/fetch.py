@@ -22,7 +22,7 @@ from service.files import write_durable
 from service.settings import SyncSettings
 from service.snapshot.backoff import waits
 from service.snapshot.catalog import Catalog
-from service.snapshot.depot import Delivery, Depot
+from service.snapshot.depot import Delivery, Depot, bounded
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Progress, check_size, quiet
 from service.snapshot.incoming import Incoming, drop_part, finish_part, open_part, present
 from service.snapshot.manifest import BaseRef, FileEntry, Manifest
@@ -192,11 +192,7 @@ class Fetch:
         """The parts of a delivery as long as they come fast enough, and never a byte more than `at_most`."""
         clock = self.patience.clock
         pace = Pace(self.settings.min_bytes_per_second, clock.monotonic())
-        left = at_most
-        for part in delivery.parts:
-            left -= len(part)
-            if left < 0:
-                raise DepotRejected(f"{name} goes on beyond its {at_most} bytes")
+        for part in bounded(name, delivery.parts, at_most):
             pace.note(len(part), clock.monotonic())
             yield part
 

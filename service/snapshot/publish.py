@@ -11,9 +11,17 @@ from pathlib import Path
 import orjson
 
 from service.base64url import b64u, sha256_b64u
-from service.errors import DepotConflict, DepotMissing, DepotRejected, OperatorError, SignatureRejected, SnapshotRefused
+from service.errors import (
+    DepotConflict,
+    DepotMissing,
+    DepotRejected,
+    DepotUnavailable,
+    OperatorError,
+    SignatureRejected,
+    SnapshotRefused,
+)
 from service.jws import unverified_payload
-from service.snapshot.depot import Depot
+from service.snapshot.depot import Depot, bounded
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, parts, quiet
 from service.snapshot.manifest import FileEntry, Manifest, parse_manifest
 from service.snapshot.pointer import (
@@ -87,7 +95,7 @@ def _latest(depot: Depot) -> tuple[Pointer | None, str | None]:
         delivery = depot.read(POINTER_NAME, 0, MAX_POINTER_BYTES)
     except DepotMissing:
         return None, None
-    data = b"".join(delivery.parts)
+    data = b"".join(bounded(POINTER_NAME, delivery.parts, MAX_POINTER_BYTES))
     if len(data) != delivery.size:
         raise DepotRejected(f"{POINTER_NAME} is no pointer: remove it if it is not ours")
     return parse_pointer(data), delivery.tag
@@ -126,7 +134,7 @@ def _put_once(depot: Depot, path: str, entry: FileEntry, content: Iterator[bytes
         return True
     delivery = depot.read(name, 0, entry.size)
     state = hashlib.sha256()
-    for part in delivery.parts:
+    for part in bounded(name, delivery.parts, entry.size):
         state.update(part)
     if (delivery.size, b64u(state.digest())) != (entry.size, entry.sha256):
         raise DepotConflict(f"{name} holds other bytes: what is published is never replaced")
@@ -136,11 +144,14 @@ def _put_once(depot: Depot, path: str, entry: FileEntry, content: Iterator[bytes
 def _move(depot: Depot, pointer: Pointer, tag: str | None) -> None:
     try:
         depot.swap(POINTER_NAME, encode_pointer(pointer), tag)
-    except DepotConflict as error:
-        # An answer may be lost on its way and the client try again: then it was we who changed it.
+    except (DepotConflict, DepotUnavailable) as error:
+        # The answer alone may have been lost on its way: then it was we who moved it.
         now, _ = _latest(depot)
-        if now != pointer:
-            raise DepotConflict(f"another publisher was faster: {POINTER_NAME} is {now or 'gone'}") from error
+        if now == pointer:
+            return
+        if isinstance(error, DepotUnavailable):
+            raise
+        raise DepotConflict(f"another publisher was faster: {POINTER_NAME} is {now or 'gone'}") from error
 
 
 def _counted(content: Iterator[bytes], size: int, progress: Progress) -> Iterator[bytes]:
