@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation, holdings
+from service.cli import activation, distribution, holdings
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.clock import SystemClock
@@ -27,11 +27,13 @@ from service.snapshot.verify import Examination
 
 app = App(name="snapshot")
 DirectoryArgument = Annotated[Path, Parameter(help="The folder of a built snapshot.")]
+app.command(distribution.publish, name="publish")
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
 app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
+app.command(distribution.sync, name="sync")
 
 
 @app.command(name="build")
