@@ -13,6 +13,7 @@ from service.cli.exits import Exit
 from service.cli.fetching import local_folder
 from service.cli.ordering import await_fleet, give_order, open_ledger
 from service.cli.progress import Meter
+from service.cli.pruning import prune_superseded
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
 from service.control.ledger import Intent
@@ -118,7 +119,7 @@ def _activate(place: Home, settings: Settings, state: State, examination: Examin
     _say(examination, "verified", json=json)
     status = give_order(place, settings, intent, manifest.sequence, unchanged, json=json)
     raise_floor(place.node / FLOOR_FILE, floor)
-    Catalog.of(place).prune(manifest.sequence, settings.snapshot.keep)
+    prune_superseded(place, settings)
     return status
 
 

@@ -32,26 +32,28 @@ def pin(
 ) -> int:
     """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine."""
     place, settings = open_home(home)
-    now = SystemClock().now()
-    judged_by = conditions(place, settings, current_state(place, settings), None)
-    catalog = Catalog.of(place)
+    catalog, state = Catalog.of(place), current_state(place, settings)
     catalog.folder(sequence)
-    holdings = catalog.list(judged_by, None)
-    digest = next(held.digest for held in holdings if held.sequence == sequence)
-    if not digest:
-        raise OperatorError(f"snapshot {sequence} is damaged: it cannot be pinned")
-    judged_by = replace(judged_by, ordered=Ordered(sequence, digest, may_be_expired=False))
-    with Meter() as meter:
-        aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
+    ends = parse_until(until, SystemClock().now())
+    _check_pinnable(state, sequence)
+    judged_by = conditions(place, settings, state, None)
+    held = catalog.look(sequence, judged_by, standing_of(state))
+    if held.manifest is None:
+        raise OperatorError(f"snapshot {sequence} is damaged and cannot be pinned: {held.problem}")
+    judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
     intent = Intent(
         kind=Kind.SNAPSHOT_PIN,
         scope=EVERYWHERE,
-        body={"sequence": sequence, "digest": digest},
+        body={"sequence": sequence, "digest": held.digest},
         reason=reason,
         actor=actor(),
-        until=parse_until(until, now),
+        until=ends,
     )
-    return give_order(place, settings, intent, sequence)
+    with catalog.staying():
+        with Meter() as meter:
+            aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
+        version = append_order(place, settings, intent)
+    return await_fleet(place, version, sequence)
 
 
 def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = DEFAULT_HOME) -> int:

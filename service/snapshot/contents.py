@@ -7,7 +7,16 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from service.errors import SnapshotRefused
-from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
+from service.snapshot.folder import (
+    MANIFEST_FILE,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    Folder,
+    Progress,
+    check_size,
+    quiet,
+    shown,
+)
 from service.snapshot.manifest import Manifest
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.seen import Seen, Sightings
@@ -42,6 +51,12 @@ def check_names(manifest: Manifest, sizes: Mapping[str, int]) -> None:
         raise _refused(f"the file {listed(missing)}", "none")
     if extra := set(sizes) - names - {MANIFEST_FILE}:
         raise _refused("no other file than the manifest names", listed(extra))
+
+
+def check_lengths(manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    """That the files are as long as signed, by the folder's listing alone. Raises `SnapshotRefused`."""
+    for entry in manifest.files:
+        check_size(entry.name, entry.size, sizes[entry.name])
 
 
 def check_digests(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Final, Self
@@ -25,6 +26,8 @@ from service.strictjson import canonical
 
 #: The folder of the notes, in `Home.node`.
 NOTES_FOLDER: Final = "verified"
+#: A tick of the clock that file times are taken from is at most this long.
+SETTLE_SECONDS: Final = 0.02
 _LABEL: Final = b"relais-verified-1"
 _MAX_NOTE_BYTES: Final = 64 * 1024
 
@@ -103,6 +106,11 @@ class Seen:
     def add(self, sequence: int, name: str, sighting: Sighting) -> None:
         """A file was just hashed by this process."""
         self._own.setdefault(sequence, {})[name] = sighting
+
+
+def settle() -> None:
+    """Wait before files are hashed to be noted: a change within the tick of the one before would not show."""
+    time.sleep(SETTLE_SECONDS)
 
 
 def _content(sequence: int, files: Sightings) -> dict[str, object]:

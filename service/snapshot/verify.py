@@ -19,7 +19,7 @@ from service.base64url import sha256_b64u
 from service.errors import LayerRejected, SignatureRejected, SnapshotRefused, TrustRefused
 from service.jws import verify_general
 from service.snapshot.base import Base, check_named, find_base, of_base
-from service.snapshot.contents import check_digests, check_names, check_sizes, listed
+from service.snapshot.contents import check_digests, check_lengths, check_names, check_sizes, listed
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
 from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, BaseRef, Manifest, parse_manifest
@@ -130,6 +130,20 @@ class Examination:
             records.close()
             raise
         return manifest, records
+
+    def look(self, directory: Path) -> Manifest:
+        """What can be told without reading data: steps 1 to 3, 6 by the base's manifest, 7 by names and sizes.
+
+        Raises `SnapshotRefused`. Enough to list a snapshot, never to serve it.
+        """
+        with Folder(directory) as folder:
+            sizes = check_sizes(folder)
+            manifest = self.read_signed(folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES))
+        if manifest.base is not None:
+            self._check_base(manifest, manifest.base)
+        check_names(manifest, sizes)
+        check_lengths(manifest, sizes)
+        return manifest
 
     def read_manifest(self, document: bytes) -> Manifest:
         """Steps 2 to 6, as far as manifests tell, the base's included. Raises `SnapshotRefused`."""
