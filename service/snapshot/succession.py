@@ -78,8 +78,9 @@ def _differences(former: Trust, following: Trust) -> Iterator[str]:
         held, holds = _held(former, role), _held(following, role)
         yield from (f"- {role} {name} {kid}" for name, kid in held if (name, kid) not in holds)
         yield from (f"+ {role} {name} {kid}" for name, kid in holds if (name, kid) not in held)
-    if former.expires_at != following.expires_at:
-        yield f"expires {former.expires_at:{_DAY}} -> {following.expires_at:{_DAY}}"
+    ends = [f"{trust.expires_at:{_DAY}}" for trust in (former, following)]
+    if ends[0] != ends[1]:
+        yield f"expires {ends[0]} -> {ends[1]}"
 
 
 def _held(trust: Trust, role: RoleName) -> list[tuple[str, str]]:

@@ -40,7 +40,7 @@ def read_trust(path: Path) -> bytes:
 
 
 def load_trust(path: Path, now: dt.datetime, *, demo: bool = False) -> Trust:
-    """The verified trust file of a home. Raises `TrustRefused` or `SignatureRejected`; nothing is trusted without."""
+    """The verified trust file at `path`. Raises `TrustRefused` or `SignatureRejected`; nothing is trusted without."""
     return verify_trust(read_trust(path), now, demo=demo)
 
 

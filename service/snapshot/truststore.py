@@ -19,7 +19,7 @@ from service.files import write_durable
 from service.jws import unverified_payload
 from service.settings import Home
 from service.snapshot.trust import Trust, verify_signed, verify_succession, verify_successor, verify_trust
-from service.snapshot.trustfile import read_trust
+from service.snapshot.trustfile import load_trust, read_trust
 from service.snapshot.trustfloor import TRUST_FLOOR_FILE, load_trust_floor, raise_trust_floor
 
 _KEPT_MODE = 0o444
@@ -45,7 +45,7 @@ class TrustStore:
         """
         # The floor first: an installation meanwhile then looks like the moment before it, not like a rollback.
         floor = load_trust_floor(self._floor)
-        trust = verify_trust(read_trust(self.path), now, demo=self._demo)
+        trust = load_trust(self.path, now, demo=self._demo)
         return trust if floor is None else floor.check(trust)
 
     def current(self) -> Trust:
