@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -106,6 +106,23 @@ class TrustSettings(_Section, frozen=True, forbid_unknown_fields=True):
     expiry_warning_days: Days = 30
 
 
+class SyncSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Pulling snapshots from a depot: where from, how often, and how much patience (seconds, bytes, tries).
+
+    `allow_http` lets an endpoint do without TLS; `spare_bytes` is the room on the disk that a download leaves alone.
+    """
+
+    url: str = ""
+    every_seconds: Seconds = 60.0
+    activate: Literal["auto", "manual"] = "auto"
+    min_bytes_per_second: Count = 64 * 1024
+    attempts: Count = 6
+    connect_seconds: Seconds = 5.0
+    read_seconds: Seconds = 15.0
+    allow_http: bool = False
+    spare_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
+
+
 class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     """All of relais.toml."""
 
@@ -119,6 +136,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     control: ControlSettings = ControlSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     trust: TrustSettings = TrustSettings()
+    sync: SyncSettings = SyncSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,6 +168,11 @@ class Home:
     def snapshots(self) -> Path:
         """Staged and verified snapshots, one folder a sequence."""
         return self.root / "snapshots"
+
+    @property
+    def incoming(self) -> Path:
+        """Downloads under way, one folder a snapshot."""
+        return self.root / "incoming"
 
     @property
     def orders(self) -> Path:

@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.exits import Exit
+from service.cli.fetching import local_folder
 from service.cli.ordering import await_fleet, give_order, open_ledger
 from service.cli.progress import Meter
 from service.clock import SystemClock
@@ -30,7 +31,7 @@ AcceptOption = Annotated[str | None, Parameter(help="Why the guard's findings ar
 
 
 def load(
-    source: Annotated[Path, Parameter(help="The folder of a signed snapshot.")],
+    source: Annotated[str, Parameter(help="The folder of a signed snapshot, or the URL of a depot: its latest.")],
     /,
     *,
     dry_run: Annotated[
@@ -48,19 +49,22 @@ def load(
     place, settings = open_home(home)
     state = current_state(place, settings)
     catalog, judged_by = Catalog.of(place), conditions(place, settings, state, accept)
-    with Meter() as meter:
+    with Meter() as meter, local_folder(place, settings, source, judged_by, meter.stage("fetch")) as (folder, move):
         examination = aside(
-            lambda progress: catalog.take(source, judged_by, keep=not dry_run, progress=progress), meter.stage("load")
+            lambda progress: catalog.take(folder, judged_by, keep=not dry_run, move=move, progress=progress),
+            meter.stage("load"),
         )
     if dry_run:
         return _say(examination, "would be activated", json=json)
     return _activate(place, settings, state, examination, json=json)
 
 
-def activate_folder(place: Home, settings: Settings, source: Path, accept: str | None = None) -> int:
-    """What `load` does, for a snapshot made on this machine."""
+def activate_folder(
+    place: Home, settings: Settings, source: Path, accept: str | None = None, *, move: bool = False
+) -> int:
+    """What `load` does, for a snapshot made on this machine, or (`move`) downloaded into the home."""
     state = current_state(place, settings)
-    examination = Catalog.of(place).take(source, conditions(place, settings, state, accept))
+    examination = Catalog.of(place).take(source, conditions(place, settings, state, accept), move=move)
     return _activate(place, settings, state, examination, json=False)
 
 

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation, holdings, signing
+from service.cli import activation, distribution, holdings, signing
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.cli.signing import DirectoryArgument, trust_if_any
@@ -23,12 +23,14 @@ from service.snapshot.signing import Draft, read_draft
 from service.snapshot.verify import Examination
 
 app = App(name="snapshot")
+app.command(distribution.publish, name="publish")
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
 app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
 app.command(signing.sign, name="sign")
+app.command(distribution.sync, name="sync")
 
 
 @app.command(name="build")

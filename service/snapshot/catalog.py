@@ -80,25 +80,34 @@ class Catalog:
         return directory
 
     def take(
-        self, source: Path, conditions: Conditions, *, keep: bool = True, progress: Progress = quiet
+        self,
+        source: Path,
+        conditions: Conditions,
+        *,
+        keep: bool = True,
+        move: bool = False,
+        progress: Progress = quiet,
     ) -> Examination:
         """Copy `source`, verify the copy, give it its sequence's folder; with `keep` false only look.
 
-        A verdict is written beside `source` and in the home, whatever the outcome. Raises `SnapshotRefused`, and
+        With `move`, for a folder that this home downloaded for itself, the folder is verified where it lies and moved,
+        not copied (unless to another file system); what is refused stays there. A verdict is written beside `source`
+        (not with `move`) and in the home, whatever the outcome. Raises `SnapshotRefused`, and
         `OperatorError` while another load is under way. What was held before is untouched by a refusal.
         """
         examination = Examination(conditions)
         with self._locked():
+            beside = None if move else source
             try:
                 self._clean()
-                self._take(source, examination, progress, keep=keep)
+                self._take(source, examination, progress, keep=keep, move=move and _one_disk(source, self.root))
             except (SnapshotRefused, OSError) as error:
                 refusal = error if isinstance(error, SnapshotRefused) else _no_room(error)
                 # Where the disk is full, the refusal matters more than its record.
                 with suppress(OSError):
-                    self._record(source, examination, refusal)
+                    self._record(beside, examination, refusal)
                 raise refusal from error
-            self._record(source, examination, None)
+            self._record(beside, examination, None)
         return examination
 
     def sequences(self) -> tuple[int, ...]:
@@ -137,14 +146,15 @@ class Catalog:
         with suppress(OperatorError, OSError), self._locked():
             self._clean()
 
-    def _take(self, source: Path, examination: Examination, progress: Progress, *, keep: bool) -> None:
-        staged = stage(source, self.root, examination, progress)
+    def _take(self, source: Path, examination: Examination, progress: Progress, *, keep: bool, move: bool) -> None:
+        staged = source if move else stage(source, self.root, examination, progress)
         try:
             manifest = examination.run(staged, progress)
             if keep:
                 self._admit(staged, manifest, examination)
         finally:
-            remove(staged)
+            if not move:
+                remove(staged)
 
     def _held(self, sequence: int, conditions: Conditions, active: int | None, quarantined: Collection[int]) -> Held:
         directory = self.path(sequence)
@@ -168,6 +178,8 @@ class Catalog:
 
     def _admit(self, staged: Path, manifest: Manifest, examination: Examination) -> None:
         target = self.path(manifest.sequence)
+        if staged == target:
+            return
         if target.exists() and self._holds_same(target, manifest.sequence, examination):
             return
         staged.rename(target)
@@ -189,14 +201,15 @@ class Catalog:
     def _set_aside(self, target: Path, prefix: str) -> None:
         target.rename(Path(tempfile.mkdtemp(prefix=prefix, dir=self.root)))
 
-    def _record(self, source: Path, examination: Examination, refusal: SnapshotRefused | None) -> None:
+    def _record(self, source: Path | None, examination: Examination, refusal: SnapshotRefused | None) -> None:
         verdict = verdict_of(examination, refusal)
         write_verdict(self.root / LAST_LOAD, verdict)
         if verdict.accepted and verdict.sequence is not None and self.path(verdict.sequence).is_dir():
             write_verdict(verdict_path(self.path(verdict.sequence)), verdict)
         # A source on read-only media is no reason to refuse; the home has the verdict.
         with suppress(OSError):
-            write_verdict(verdict_path(source.absolute()), verdict)
+            if source is not None:
+                write_verdict(verdict_path(source.absolute()), verdict)
 
     def _clean(self) -> None:
         for entry in self.root.iterdir():
@@ -216,6 +229,10 @@ class Catalog:
             yield
         finally:
             os.close(descriptor)
+
+
+def _one_disk(source: Path, root: Path) -> bool:
+    return source.stat().st_dev == root.stat().st_dev
 
 
 def _no_room(error: OSError) -> SnapshotRefused:
