@@ -8,7 +8,8 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
-from service.cli.activation import SequenceArgument, conditions, current_state
+from service.cli.activation import SequenceArgument
+from service.cli.admission import conditions, current_state
 from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.ordering import give_order, give_orders, parse_until

@@ -10,7 +10,7 @@ from typing import Annotated
 from cyclopts import Parameter
 from msgspec.structs import replace
 
-from service.cli.activation import current_state
+from service.cli.admission import current_state
 from service.cli.ceremony import (
     DEFAULT_DAYS,
     ExpiresOption,

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation, distribution, holdings, signing
+from service.cli import activation, admission, compare, distribution, holdings, signing
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.cli.signing import DirectoryArgument, trust_if_any
@@ -26,6 +26,7 @@ app = App(name="snapshot")
 app.command(distribution.publish, name="publish")
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
+app.command(compare.diff, name="diff")
 app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
@@ -91,8 +92,8 @@ def verify(
     """Take a snapshot through every step a load takes, and change nothing."""
     place, settings = open_home(home)
     # A builder's home may hold a trust file and a pepper, and no orders: then only this node's floor is known.
-    state = activation.current_state(place, settings) if place.orders.exists() else State()
-    examination = Examination(activation.conditions(place, settings, state, accept))
+    state = admission.current_state(place, settings) if place.orders.exists() else State()
+    examination = Examination(admission.conditions(place, settings, state, accept))
     with Meter() as meter:
         manifest = examination.run(directory, meter.stage("verify"))
     findings = [str(finding) for finding in examination.findings]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import shutil
 import tempfile
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager, suppress
@@ -25,7 +26,7 @@ from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, P
 from service.snapshot.manifest import Manifest
 from service.snapshot.stage import STAGING_PREFIX, remove, stage
 from service.snapshot.steps import Step
-from service.snapshot.verdict import verdict_of, verdict_path, write_verdict
+from service.snapshot.verdict import Verdict, load_verdict, verdict_of, verdict_path, write_verdict
 from service.snapshot.verify import Conditions, Examination, Ordered
 
 #: A held folder that no longer verifies, set aside when a good copy takes its place.
@@ -84,11 +85,10 @@ class Catalog:
         source: Path,
         conditions: Conditions,
         *,
-        keep: bool = True,
         move: bool = False,
         progress: Progress = quiet,
     ) -> Examination:
-        """Copy `source`, verify the copy, give it its sequence's folder; with `keep` false only look.
+        """Copy `source`, verify the copy, give it its sequence's folder.
 
         With `move`, for a folder that this home downloaded for itself, the folder is verified where it lies and moved,
         not copied (unless to another file system); what is refused stays there. A verdict is written beside `source`
@@ -100,15 +100,43 @@ class Catalog:
             beside = None if move else source
             try:
                 self._clean()
-                self._take(source, examination, progress, keep=keep, move=move and _one_disk(source, self.root))
+                self._take(source, examination, progress, move=move and _one_disk(source, self.root))
             except (SnapshotRefused, OSError) as error:
                 refusal = error if isinstance(error, SnapshotRefused) else _no_room(error)
                 # Where the disk is full, the refusal matters more than its record.
                 with suppress(OSError):
-                    self._record(beside, examination, refusal)
+                    self.record(verdict_of(examination, refusal), beside)
                 raise refusal from error
-            self._record(beside, examination, None)
+            self.record(verdict_of(examination), beside)
         return examination
+
+    def rehearse(self, source: Path, examination: Examination, progress: Progress = quiet) -> None:
+        """Whether `take` would take `source`, judged where it lies; writes nothing. Raises `SnapshotRefused`."""
+        try:
+            manifest = examination.run(source, progress)
+            self._check_room(manifest)
+        except OSError as error:
+            raise _no_room(error) from error
+        if self.path(manifest.sequence).exists():
+            self._holds_same(self.path(manifest.sequence), manifest.sequence, examination)
+
+    def record(self, verdict: Verdict, beside: Path | None) -> None:
+        """Write a verdict into the home, and beside the folder it is about, if there is one and it may be written.
+
+        Raises `OSError` where the home cannot be written.
+        """
+        former = load_verdict(self.root / LAST_LOAD)
+        carried = None if former is None else former.changed_at
+        news = verdict.accepted and not verdict.unchanged
+        verdict = msgspec.structs.replace(verdict, changed_at=verdict.at if news else carried)
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_verdict(self.root / LAST_LOAD, verdict)
+        if news and verdict.sequence is not None and self.path(verdict.sequence).is_dir():
+            write_verdict(verdict_path(self.path(verdict.sequence)), verdict)
+        # A source on read-only media is no reason to refuse; the home has the verdict.
+        with suppress(OSError):
+            if beside is not None:
+                write_verdict(verdict_path(beside.absolute()), verdict)
 
     def sequences(self) -> tuple[int, ...]:
         """The sequences that have a folder, highest first."""
@@ -146,12 +174,10 @@ class Catalog:
         with suppress(OperatorError, OSError), self._locked():
             self._clean()
 
-    def _take(self, source: Path, examination: Examination, progress: Progress, *, keep: bool, move: bool) -> None:
+    def _take(self, source: Path, examination: Examination, progress: Progress, *, move: bool) -> None:
         staged = source if move else stage(source, self.root, examination, progress)
         try:
-            manifest = examination.run(staged, progress)
-            if keep:
-                self._admit(staged, manifest, examination)
+            self._admit(staged, examination.run(staged, progress), examination)
         finally:
             if not move:
                 remove(staged)
@@ -180,13 +206,15 @@ class Catalog:
         target = self.path(manifest.sequence)
         if staged == target:
             return
-        if target.exists() and self._holds_same(target, manifest.sequence, examination):
-            return
+        if target.exists():
+            if self._holds_same(target, manifest.sequence, examination):
+                return
+            self._set_aside(target, DAMAGED_PREFIX)
         staged.rename(target)
         sync_directory(self.root)
 
     def _holds_same(self, target: Path, sequence: int, examination: Examination) -> bool:
-        """Whether the folder in place is whole and the same; a damaged one is set aside, another one refused."""
+        """Whether the folder in place is whole; raises `SnapshotRefused` for one that holds another snapshot."""
         held = Examination(replace(examination.conditions, ordered=Ordered(sequence, examination.digest)))
         try:
             held.run(target)
@@ -194,22 +222,17 @@ class Catalog:
             if error.step == Step.SEQUENCE:
                 expected = f"digest {held.digest}, as already held for sequence {sequence}"
                 raise SnapshotRefused(Step.SEQUENCE, expected, f"digest {examination.digest}") from error
-            self._set_aside(target, DAMAGED_PREFIX)
             return False
         return True
 
+    def _check_room(self, manifest: Manifest) -> None:
+        needed = sum(entry.size for entry in manifest.files)
+        free = shutil.disk_usage(self.root if self.root.exists() else self.root.parent).free
+        if needed > free:
+            raise SnapshotRefused(Step.FOLDER, f"room for a copy of {needed} bytes", f"{free} bytes free")
+
     def _set_aside(self, target: Path, prefix: str) -> None:
         target.rename(Path(tempfile.mkdtemp(prefix=prefix, dir=self.root)))
-
-    def _record(self, source: Path | None, examination: Examination, refusal: SnapshotRefused | None) -> None:
-        verdict = verdict_of(examination, refusal)
-        write_verdict(self.root / LAST_LOAD, verdict)
-        if verdict.accepted and verdict.sequence is not None and self.path(verdict.sequence).is_dir():
-            write_verdict(verdict_path(self.path(verdict.sequence)), verdict)
-        # A source on read-only media is no reason to refuse; the home has the verdict.
-        with suppress(OSError):
-            if source is not None:
-                write_verdict(verdict_path(source.absolute()), verdict)
 
     def _clean(self) -> None:
         for entry in self.root.iterdir():
