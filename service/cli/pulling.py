@@ -6,7 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
-from service.cli import activation
+from service.cli import activation, admission
 from service.cli.aside import aside
 from service.cli.exits import Exit
 from service.cli.fetching import begin_fetch, holds
@@ -62,12 +62,12 @@ class Puller:
 
     def look(self) -> Look:
         """One look, and whatever follows from it. Raises `RelaisError`; what serves is untouched by that."""
-        state = activation.current_state(self.place, self._settings)
+        state = admission.current_state(self.place, self._settings)
         fetch = begin_fetch(self.place, self._settings, self._depot)
         pointer = fetch.pointer()
         if state.floor is not None and (state.floor.sequence, state.floor.digest) == (pointer.sequence, pointer.digest):
             return Look(f"snapshot {pointer.sequence} is the latest")
-        judged_by = activation.conditions(self.place, self._settings, state, None)
+        judged_by = admission.conditions(self.place, self._settings, state, None)
         waits_for = self._waits_for(state)
         if holds(fetch.catalog, pointer):
             return self._held(pointer, waits_for)

@@ -6,25 +6,28 @@ whatever is interrupted leaves either the old state or the new one.
 
 from __future__ import annotations
 
-import fcntl
 import os
+import shutil
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Final, Self
+
+import msgspec
 
 from service.errors import OperatorError, SignatureRejected, SnapshotRefused
 from service.files import sync_directory
 from service.jws import unverified_payload
 from service.settings import Home
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet
-from service.snapshot.life import Held, Standing, State, surplus
+from service.snapshot.life import UNKNOWN, Base, Held, Standing, State, surplus
 from service.snapshot.manifest import Manifest, parse_manifest
 from service.snapshot.seen import NOTES_FOLDER, Notes, settle
 from service.snapshot.stage import STAGING_PREFIX, remove, stage
 from service.snapshot.steps import Step
-from service.snapshot.verdict import verdict_of, verdict_path, write_verdict
+from service.snapshot.turns import loading, pinning, pruning
+from service.snapshot.verdict import Verdict, load_verdict, verdict_of, verdict_path, write_verdict
 from service.snapshot.verify import Conditions, Examination, Ordered
 
 __all__ = ["LAST_LOAD", "Catalog", "Held", "State"]
@@ -33,8 +36,6 @@ __all__ = ["LAST_LOAD", "Catalog", "Held", "State"]
 DAMAGED_PREFIX: Final = ".damaged-"
 #: What became of the latest load, wherever it came from.
 LAST_LOAD: Final = "last-load.verdict.json"
-#: No sequence: the base of a snapshot whose manifest cannot be read.
-_UNKNOWN: Final = -1
 
 
 class Catalog:
@@ -66,11 +67,10 @@ class Catalog:
         source: Path,
         conditions: Conditions,
         *,
-        keep: bool = True,
         move: bool = False,
         progress: Progress = quiet,
     ) -> Examination:
-        """Copy `source`, verify the copy, give it its sequence's folder; with `keep` false only look.
+        """Copy `source`, verify the copy, give it its sequence's folder.
 
         With `move`, for a folder that this home downloaded for itself, the folder is verified where it lies and moved,
         not copied (unless to another file system); what is refused stays there. A verdict is written beside `source`
@@ -78,19 +78,47 @@ class Catalog:
         `OperatorError` while another load is under way. What was held before is untouched by a refusal.
         """
         examination = Examination(conditions)
-        with self._locked():
+        with loading(self.root):
             beside = None if move else source
             try:
                 self._clean()
-                self._take(source, examination, progress, keep=keep, move=move and _one_disk(source, self.root))
+                self._take(source, examination, progress, move=move and _one_disk(source, self.root))
             except (SnapshotRefused, OSError) as error:
                 refusal = error if isinstance(error, SnapshotRefused) else _no_room(error)
                 # Where the disk is full, the refusal matters more than its record.
                 with suppress(OSError):
-                    self._record(beside, examination, refusal)
+                    self.record(verdict_of(examination, refusal), beside)
                 raise refusal from error
-            self._record(beside, examination, None)
+            self.record(verdict_of(examination), beside)
         return examination
+
+    def rehearse(self, source: Path, examination: Examination, progress: Progress = quiet) -> None:
+        """Whether `take` would take `source`, judged where it lies; writes nothing. Raises `SnapshotRefused`."""
+        try:
+            manifest = examination.run(source, progress)
+            self._check_room(manifest)
+        except OSError as error:
+            raise _no_room(error) from error
+        if self.path(manifest.sequence).exists():
+            self._holding(self.path(manifest.sequence), manifest.sequence, examination)
+
+    def record(self, verdict: Verdict, beside: Path | None) -> None:
+        """Write a verdict into the home, and beside the folder it is about, if there is one and it may be written.
+
+        Raises `OSError` where the home cannot be written.
+        """
+        former = load_verdict(self.root / LAST_LOAD)
+        carried = None if former is None else former.changed_at
+        news = verdict.accepted and not verdict.unchanged
+        verdict = msgspec.structs.replace(verdict, changed_at=verdict.at if news else carried)
+        self.root.mkdir(parents=True, exist_ok=True)
+        write_verdict(self.root / LAST_LOAD, verdict)
+        if news and verdict.sequence is not None and self.path(verdict.sequence).is_dir():
+            write_verdict(verdict_path(self.path(verdict.sequence)), verdict)
+        # A source on read-only media is no reason to refuse; the home has the verdict.
+        with suppress(OSError):
+            if beside is not None:
+                write_verdict(verdict_path(beside.absolute()), verdict)
 
     def sequences(self) -> tuple[int, ...]:
         """The sequences that have a folder, highest first."""
@@ -106,15 +134,14 @@ class Catalog:
 
     def look(self, sequence: int, conditions: Conditions, standing: Standing) -> Held:
         """One snapshot held, by its signed manifest, its base's, and the sizes of their files."""
-        directory = self.path(sequence)
         examination = Examination(conditions)
         try:
-            manifest = examination.look(directory)
+            manifest = examination.look(self.path(sequence))
         except SnapshotRefused as error:
-            return Held(sequence, State.DAMAGED, directory, problem=str(error))
+            return Held(sequence, State.DAMAGED, problem=str(error))
         if manifest.sequence != sequence:
-            return Held(sequence, State.DAMAGED, directory, problem=f"holds sequence {manifest.sequence}")
-        return _described(examination, manifest, standing.state_of(sequence), directory)
+            return Held(sequence, State.DAMAGED, problem=f"holds sequence {manifest.sequence}")
+        return _described(examination, manifest, standing.state_of(sequence))
 
     def examine(self, sequence: int, conditions: Conditions, progress: Progress = quiet) -> Examination:
         """All steps again on a held snapshot, before it is activated or pinned; its files are noted as verified.
@@ -146,35 +173,28 @@ class Catalog:
         `standing` is asked while nobody can load or pin. A worker may still have the files open: it keeps what it
         maps. Raises `OperatorError` while a load or a pin is under way.
         """
-        with self._locked(), self._flock(".pin", fcntl.LOCK_EX | fcntl.LOCK_NB, "a pin"):
-            bases = {sequence: self._base_of(sequence) for sequence in self.sequences()}
-            unreadable = [sequence for sequence, base in bases.items() if base == _UNKNOWN]
-            known = {sequence: base for sequence, base in bases.items() if base != _UNKNOWN}
-            going = surplus(known, unreadable, standing(), keep)
-            for sequence in [] if dry_run else going:
+        with pruning(self.root):
+            going = surplus({sequence: self._lies_over(sequence) for sequence in self.sequences()}, standing(), keep)
+            for sequence in () if dry_run else going:
                 self._remove(sequence)
             self._clean()
-        return tuple(going)
+        return going
 
-    @contextmanager
-    def staying(self) -> Iterator[None]:
+    def staying(self) -> AbstractContextManager[None]:
         """Nothing is pruned while the body verifies a snapshot and gives the order that pins it; loads go on."""
-        with self._flock(".pin", fcntl.LOCK_SH, "a prune"):
-            yield
+        return pinning(self.root)
 
     def clean(self) -> None:
         """Remove what interrupted loads left behind; does nothing while a load is under way. For every start."""
         # A node that may only read its snapshots serves them all the same.
-        with suppress(OperatorError, OSError), self._locked():
+        with suppress(OperatorError, OSError), loading(self.root):
             self._clean()
 
-    def _take(self, source: Path, examination: Examination, progress: Progress, *, keep: bool, move: bool) -> None:
+    def _take(self, source: Path, examination: Examination, progress: Progress, *, move: bool) -> None:
         staged = source if move else stage(source, self.root, examination, progress)
         try:
             settle()
-            manifest = examination.run(staged, progress)
-            if keep:
-                self._admit(staged, manifest, examination)
+            self._admit(staged, examination.run(staged, progress), examination)
         finally:
             if not move:
                 remove(staged)
@@ -185,7 +205,7 @@ class Catalog:
             examination = Examination(conditions)
             with suppress(SnapshotRefused), Folder(directory) as folder:
                 manifest = examination.read_signed(folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES))
-                yield _described(examination, manifest, State.STAGED, directory)
+                yield _described(examination, manifest, State.STAGED)
 
     def _note(self, examination: Examination) -> None:
         """Note what was hashed. A note that cannot be written costs every worker the time to hash."""
@@ -198,14 +218,14 @@ class Catalog:
                 with suppress(OSError):
                     self.notes.write(manifest.sequence, files, pepper)
 
-    def _base_of(self, sequence: int) -> int | None:
-        """The base a held snapshot lies over, by its manifest as it lies there; `_UNKNOWN` where it cannot be read."""
+    def _lies_over(self, sequence: int) -> Base:
+        """What a held snapshot lies over, by its manifest as it lies there."""
         try:
             with Folder(self.path(sequence)) as folder:
                 document = folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES)
             base = parse_manifest(unverified_payload(document)).base
         except (SnapshotRefused, SignatureRejected):
-            return _UNKNOWN
+            return UNKNOWN
         return None if base is None else base.sequence
 
     def _remove(self, sequence: int) -> None:
@@ -219,14 +239,17 @@ class Catalog:
         target = self.path(manifest.sequence)
         held = None
         if staged != target:
-            held = self._holding(target, manifest.sequence, examination) if target.exists() else None
+            if target.exists():
+                held = self._holding(target, manifest.sequence, examination)
+                if held is None:
+                    self._set_aside(target, DAMAGED_PREFIX)
             if held is None:
                 staged.rename(target)
                 sync_directory(self.root)
         self._note(held or examination)
 
     def _holding(self, target: Path, sequence: int, examination: Examination) -> Examination | None:
-        """The folder in place, if it is whole and the same; a damaged one is set aside, another one refused."""
+        """The folder in place, if it is whole; raises `SnapshotRefused` for one that holds another snapshot."""
         held = Examination(replace(examination.conditions, ordered=Ordered(sequence, examination.digest)))
         try:
             held.run(target)
@@ -234,47 +257,23 @@ class Catalog:
             if error.step == Step.SEQUENCE:
                 expected = f"digest {held.digest}, as already held for sequence {sequence}"
                 raise SnapshotRefused(Step.SEQUENCE, expected, f"digest {examination.digest}") from error
-            self._set_aside(target, DAMAGED_PREFIX)
             return None
         return held
+
+    def _check_room(self, manifest: Manifest) -> None:
+        needed = sum(entry.size for entry in manifest.files)
+        free = shutil.disk_usage(self.root if self.root.exists() else self.root.parent).free
+        if needed > free:
+            raise SnapshotRefused(Step.FOLDER, f"room for a copy of {needed} bytes", f"{free} bytes free")
 
     def _set_aside(self, target: Path, prefix: str) -> None:
         # A new name needs neither room nor an inode, so that a full disk can still be pruned.
         target.rename(target.with_name(f"{prefix}{target.name}-{os.getpid()}"))
 
-    def _record(self, source: Path | None, examination: Examination, refusal: SnapshotRefused | None) -> None:
-        verdict = verdict_of(examination, refusal)
-        write_verdict(self.root / LAST_LOAD, verdict)
-        if verdict.accepted and verdict.sequence is not None and self.path(verdict.sequence).is_dir():
-            write_verdict(verdict_path(self.path(verdict.sequence)), verdict)
-        # A source on read-only media is no reason to refuse; the home has the verdict.
-        with suppress(OSError):
-            if source is not None:
-                write_verdict(verdict_path(source.absolute()), verdict)
-
     def _clean(self) -> None:
         for entry in self.root.iterdir():
             if entry.name.startswith((STAGING_PREFIX, DAMAGED_PREFIX)):
                 remove(entry)
-
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One load at a time; the kernel frees the lock of a process that dies."""
-        with self._flock(".lock", fcntl.LOCK_EX | fcntl.LOCK_NB, "another load"):
-            yield
-
-    @contextmanager
-    def _flock(self, name: str, how: int, who: str) -> Iterator[None]:
-        self.root.mkdir(parents=True, exist_ok=True)
-        descriptor = os.open(self.root / name, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            try:
-                fcntl.flock(descriptor, how)
-            except BlockingIOError as error:
-                raise OperatorError(f"{who} is under way in this home: wait for it to end") from error
-            yield
-        finally:
-            os.close(descriptor)
 
 
 def _one_disk(source: Path, root: Path) -> bool:
@@ -289,11 +288,10 @@ def _is_sequence(name: str) -> bool:
     return name.isascii() and name.isdigit() and name == str(int(name)) and len(name) <= 16
 
 
-def _described(examination: Examination, manifest: Manifest, state: State, directory: Path) -> Held:
+def _described(examination: Examination, manifest: Manifest, state: State) -> Held:
     return Held(
         manifest.sequence,
         state,
-        directory,
         examination.digest,
         manifest,
         tuple(sorted(examination.signers)),

@@ -29,9 +29,10 @@ def check_sizes(folder: Folder) -> dict[str, int]:
     """Step 1: names and sizes in the folder, none beyond what a snapshot can need. Raises `SnapshotRefused`."""
     sizes = folder.sizes()
     for name, size in sizes.items():
-        limit = MAX_MANIFEST_BYTES if name == MANIFEST_FILE else MAX_FILE_BYTES
+        # Nobody has signed anything yet: a name that a stranger chose is not repeated.
+        what, limit = (MANIFEST_FILE, MAX_MANIFEST_BYTES) if name == MANIFEST_FILE else ("a file", MAX_FILE_BYTES)
         if size > limit:
-            raise SnapshotRefused(Step.SIZE, f"{shown(name)} of at most {limit} bytes", f"{size} bytes")
+            raise SnapshotRefused(Step.SIZE, f"{what} of at most {limit} bytes", f"{size} bytes")
     return sizes
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from enum import StrEnum
-from pathlib import Path
+from enum import Enum, StrEnum
+from typing import Final
 
 import msgspec
 
@@ -22,12 +22,22 @@ class State(StrEnum):
     DAMAGED = "damaged"
 
 
+class Unknown(Enum):
+    """What a snapshot lies over whose manifest cannot be read."""
+
+    UNKNOWN = "unknown"
+
+
+UNKNOWN: Final = Unknown.UNKNOWN
+#: The sequence of the base a snapshot lies over; None: it is a base.
+Base = int | Unknown | None
+
+
 class Held(msgspec.Struct, frozen=True):
     """One snapshot of the home. `problem` says why a damaged one is; its manifest is then absent."""
 
     sequence: int
     state: State
-    directory: Path
     digest: str = ""
     manifest: Manifest | None = None
     signers: tuple[str, ...] = ()
@@ -54,20 +64,18 @@ class Standing(msgspec.Struct, frozen=True):
         return State.ACTIVE if sequence == self.active else State.SUPERSEDED
 
 
-def surplus(bases: Mapping[int, int | None], unreadable: Collection[int], standing: Standing, keep: int) -> list[int]:
-    """The sequences that may go, highest first.
+def surplus(held: Mapping[int, Base], standing: Standing, keep: int) -> tuple[int, ...]:
+    """The sequences that may go, highest first, of those `held`, by what each lies over.
 
-    `bases` tells the base of each held snapshot (None: it is one), `unreadable` those of which nobody knows. The active
-    one, those above it, the latest `keep` below it that a pin could go back to, and the bases all these lie over stay.
-    Where one that stays cannot be read, nothing goes: it could be what it lies over.
+    The active one, those above it, the latest `keep` below it that a pin could go back to, and the bases all these lie
+    over stay. Where one that stays cannot be read, nothing goes: it could be what it lies over.
     """
     if standing.active is None:
-        return []
-    held = sorted({*bases, *unreadable}, reverse=True)
-    earlier = [sequence for sequence in held if sequence < standing.active]
-    rollback = [sequence for sequence in earlier if sequence in bases and not standing.quarantines(sequence)]
+        return ()
+    earlier = sorted((sequence for sequence in held if sequence < standing.active), reverse=True)
+    rollback = [one for one in earlier if held[one] is not UNKNOWN and not standing.quarantines(one)]
     staying = {*rollback[:keep], *(sequence for sequence in held if sequence >= standing.active)}
-    if not staying.isdisjoint(unreadable):
-        return []
-    staying.update(base for sequence in list(staying) if (base := bases[sequence]) is not None)
-    return [sequence for sequence in earlier if sequence not in staying]
+    bases = [held[sequence] for sequence in staying]
+    if UNKNOWN in bases:
+        return ()
+    return tuple(sequence for sequence in earlier if sequence not in staying and sequence not in bases)

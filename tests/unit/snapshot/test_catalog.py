@@ -17,6 +17,7 @@ import pytest
 from service.errors import OperatorError, SnapshotRefused
 from service.snapshot import stage as stage_module
 from service.snapshot.catalog import LAST_LOAD, Catalog, State
+from service.snapshot.life import Standing
 from service.snapshot.opened import open_snapshot
 from service.snapshot.steps import Step
 from service.snapshot.verdict import verdict_path
@@ -143,13 +144,6 @@ def test_an_accepted_finding_is_kept_with_its_reason(maker: SnapshotMaker, catal
     assert said["accepted"]
     assert said["accept"] == "the AMC left"
     assert said["findings"]
-
-
-def test_a_dry_run_holds_nothing(maker: SnapshotMaker, catalog: Catalog):
-    source = maker.make()
-    catalog.take(source, conditions(), keep=False)
-    assert left_behind(catalog) == []
-    assert verdict(verdict_path(source))["accepted"]
 
 
 def test_the_same_snapshot_again_is_no_change(maker: SnapshotMaker, catalog: Catalog):
@@ -302,10 +296,10 @@ def test_kill_9_at_any_durable_step_leaves_the_old_or_the_new_state(maker: Snaps
 def test_states_follow_the_active_sequence(maker: SnapshotMaker, catalog: Catalog):
     for sequence in (5, 6, 7, 8):
         catalog.take(maker.make(str(sequence), sequence=sequence), conditions())
-    states = {held.sequence: held.state for held in catalog.list(conditions(), active=6, quarantined={8})}
+    states = {held.sequence: held.state for held in catalog.list(conditions(), Standing(6, ((8,),)))}
     assert states == {8: State.QUARANTINED, 7: State.VERIFIED, 6: State.ACTIVE, 5: State.SUPERSEDED}
-    assert [held.sequence for held in catalog.list(conditions(), active=None)] == [8, 7, 6, 5]
-    assert all(held.expired for held in catalog.list(conditions(now=NOW + dt.timedelta(days=9)), active=6))
+    assert [held.sequence for held in catalog.list(conditions(), Standing())] == [8, 7, 6, 5]
+    assert all(held.expired for held in catalog.list(conditions(now=NOW + dt.timedelta(days=9)), Standing(6)))
 
 
 def test_a_damaged_manifest_is_listed_as_such_and_hides_nothing(maker: SnapshotMaker, catalog: Catalog):
@@ -314,7 +308,7 @@ def test_a_damaged_manifest_is_listed_as_such_and_hides_nothing(maker: SnapshotM
     path = catalog.path(5) / "manifest.json"
     path.chmod(0o644)
     path.write_bytes(b"{}")
-    newer, older = catalog.list(conditions(), active=6)
+    newer, older = catalog.list(conditions(), Standing(6))
     assert (newer.state, older.state) == (State.ACTIVE, State.DAMAGED)
     assert older.problem
 
@@ -322,7 +316,7 @@ def test_a_damaged_manifest_is_listed_as_such_and_hides_nothing(maker: SnapshotM
 def test_a_folder_under_anothers_sequence_is_damaged(maker: SnapshotMaker, catalog: Catalog):
     catalog.take(maker.make(), conditions())
     catalog.path(5).rename(catalog.path(7))
-    (held,) = catalog.list(conditions(), active=7)
+    (held,) = catalog.list(conditions(), Standing(7))
     assert held.state == State.DAMAGED
     assert held.problem == "holds sequence 5"
 
@@ -330,7 +324,7 @@ def test_a_folder_under_anothers_sequence_is_damaged(maker: SnapshotMaker, catal
 def test_only_the_latest_superseded_snapshots_stay(maker: SnapshotMaker, catalog: Catalog):
     for sequence in range(1, 8):
         catalog.take(maker.make(str(sequence), sequence=sequence), conditions())
-    assert catalog.prune(active=6, keep=3) == (2, 1)
+    assert catalog.prune(lambda: Standing(6), keep=3) == (2, 1)
     assert catalog.sequences() == (7, 6, 5, 4, 3)
     assert not verdict_path(catalog.path(1)).exists()
 
@@ -347,5 +341,5 @@ def test_a_held_snapshot_is_verified_again_before_a_pin(maker: SnapshotMaker, ca
 
 def test_a_home_without_snapshots_holds_none(catalog: Catalog):
     assert catalog.sequences() == ()
-    assert catalog.list(conditions(), active=None) == ()
+    assert catalog.list(conditions(), Standing()) == ()
     catalog.clean()
