@@ -73,7 +73,7 @@ def check_digests(
     has not changed since, is not hashed again.
     """
     seen = seen or Seen()
-    known = seen.files(manifest.sequence, pepper)
+    known = seen.files(manifest, pepper)
     found = {}
     for entry in manifest.files:
         sighting = folder.sight(entry.name, entry.size, known.get(entry.name), progress)
