@@ -29,6 +29,7 @@ from service.keyring import load_officers, load_order_key, load_order_keys, load
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
+from service.snapshot.lookout import Lookout
 from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
 from service.web import admin_api, routes
@@ -81,6 +82,7 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         view=ledger.state.view(clock.now()),
         spread=lambda low, high: low + secrets.randbelow(high - low + 1),
         ledger_status=lambda: ledger.status,
+        lookout=Lookout(home, settings),
     )
     app = web.Application(client_max_size=settings.limits.batch_bytes)
     app[CONTEXT] = context

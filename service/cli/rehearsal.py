@@ -127,12 +127,14 @@ def _members(
 
 
 def _lines(outcome: str, examination: Examination, comparison: Comparison | None) -> Iterator[str]:
-    manifest = examination.manifest
+    manifest, signers = examination.manifest, ", ".join(sorted(examination.signers))
     if manifest is None or comparison is None:
         yield "nothing is known of this snapshot: it did not come as far as its manifest"
         return
-    said = {"unchanged": "is active already: nothing would change"}.get(outcome, outcome.replace("_", " "))
-    yield f"snapshot {manifest.sequence} {said}: signed by {', '.join(sorted(examination.signers))}"
+    if outcome == "unchanged":
+        yield f"snapshot {manifest.sequence} is active already, and nothing would change: signed by {signers}"
+        return
+    yield f"snapshot {manifest.sequence} {outcome.replace('_', ' ')}: signed by {signers}"
     if examination.first_load:
         yield "this installation never activated a snapshot: there was no floor to compare with"
     yield from comparison_lines(comparison)

@@ -262,7 +262,7 @@ class Catalog:
 
     def _check_room(self, manifest: Manifest) -> None:
         needed = sum(entry.size for entry in manifest.files)
-        free = shutil.disk_usage(self.root if self.root.exists() else self.root.parent).free
+        free = shutil.disk_usage(next(place for place in (self.root, *self.root.parents) if place.exists())).free
         if needed > free:
             raise SnapshotRefused(Step.FOLDER, f"room for a copy of {needed} bytes", f"{free} bytes free")
 

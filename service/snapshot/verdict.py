@@ -11,7 +11,7 @@ import orjson
 from service.errors import RelaisError, SnapshotRefused
 from service.files import write_durable
 from service.snapshot.guard import Finding
-from service.snapshot.manifest import Counts
+from service.snapshot.manifest import Counts, Instant
 from service.snapshot.verify import Examination
 
 
@@ -24,7 +24,7 @@ class Verdict(msgspec.Struct, frozen=True):
     """
 
     accepted: bool
-    at: dt.datetime
+    at: Instant
     sequence: int | None = None
     digest: str | None = None
     signers: tuple[str, ...] = ()
@@ -37,7 +37,7 @@ class Verdict(msgspec.Struct, frozen=True):
     expected: str | None = None
     found: str | None = None
     dry_run: bool = False
-    changed_at: dt.datetime | None = None
+    changed_at: Instant | None = None
 
 
 def verdict_of(examination: Examination, refusal: RelaisError | None = None) -> Verdict:

@@ -7,6 +7,7 @@ import errno
 import fcntl
 import json
 import os
+import shutil
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -150,6 +151,57 @@ def test_an_accepted_finding_is_kept_with_its_reason(maker: SnapshotMaker, catal
     assert said["findings"]
 
 
+def test_a_rehearsal_writes_nothing_at_all(maker: SnapshotMaker, catalog: Catalog):
+    source, examination = maker.make(), Examination(conditions())
+    catalog.rehearse(source, examination)
+    assert examination.manifest is not None
+    assert not catalog.root.exists()
+    assert not verdict_path(source).exists()
+
+
+def test_a_rehearsal_finds_what_a_load_would_refuse_at_any_step(maker: SnapshotMaker, catalog: Catalog):
+    catalog.take(maker.make(), conditions())
+    before = {path: path.read_bytes() for path in catalog.root.rglob("*") if path.is_file()}
+    other = maker.make("other", created_at=NOW - dt.timedelta(hours=2))
+    smaller = maker.make("smaller", sequence=6, amcs=(amc_entry(people=1),))
+    cut = maker.make("cut", sequence=6)
+    (cut / "records.lmdb").chmod(0o644)
+    os.truncate(cut / "records.lmdb", 100)
+    for source, step in ((other, Step.SEQUENCE), (smaller, Step.GUARD), (cut, Step.FILES)):
+        with pytest.raises(SnapshotRefused) as caught:
+            catalog.rehearse(source, Examination(conditions(floor=floor())))
+        with pytest.raises(SnapshotRefused) as loaded:
+            catalog.take(source, conditions(floor=floor()))
+        assert (caught.value.step, caught.value.found) == (step, loaded.value.found)
+        assert catalog.sequences() == (5,)
+    (catalog.root / LAST_LOAD).write_bytes(before[catalog.root / LAST_LOAD])
+    assert {path: path.read_bytes() for path in catalog.root.rglob("*") if path.is_file() and path.name != ".lock"} == {
+        path: data for path, data in before.items() if path.name != ".lock"
+    }
+
+
+def test_a_rehearsal_says_that_there_is_no_room(
+    maker: SnapshotMaker, catalog: Catalog, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+):
+    source = maker.make()
+    usage = type(shutil.disk_usage(tmp_path))(10**6, 10**6 - 100, 100)
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: usage)
+    with pytest.raises(SnapshotRefused, match=r"room for a copy of \d+ bytes; found 100 bytes free") as caught:
+        catalog.rehearse(source, Examination(conditions()))
+    assert caught.value.step == Step.FOLDER
+
+
+def test_a_rehearsal_replaces_no_damaged_copy(maker: SnapshotMaker, catalog: Catalog):
+    source = maker.make()
+    catalog.take(source, conditions())
+    path = catalog.path(5) / "records.lmdb"
+    path.chmod(0o644)
+    os.truncate(path, 100)
+    catalog.rehearse(source, Examination(conditions()))
+    assert path.stat().st_size == 100
+    assert left_behind(catalog) == ["5"]
+
+
 def test_the_same_snapshot_again_is_no_change(maker: SnapshotMaker, catalog: Catalog):
     source = maker.make()
     first = catalog.take(source, conditions())
@@ -159,6 +211,24 @@ def test_the_same_snapshot_again_is_no_change(maker: SnapshotMaker, catalog: Cat
     assert again.unchanged
     assert (catalog.path(5) / "records.lmdb").stat().st_ino == inode
     assert left_behind(catalog) == ["5"]
+
+
+def test_a_verdict_tells_when_a_load_last_brought_something_new(maker: SnapshotMaker, catalog: Catalog):
+    """Looked at is not changed: a job that loads the same folder every hour must not look like news."""
+    source = maker.make()
+    first = catalog.take(source, conditions())
+    assert first.manifest is not None
+    known, later = floor_left_by(first.manifest), NOW + dt.timedelta(hours=1)
+    catalog.take(source, conditions(floor=known, now=later))
+    said = verdict(catalog.root / LAST_LOAD)
+    assert (said["accepted"], said["unchanged"]) == (True, True)
+    assert (said["at"], said["changed_at"]) == ("2024-02-05T10:30:00Z", "2024-02-05T09:30:00Z")
+    assert verdict(verdict_path(catalog.path(5)))["at"] == "2024-02-05T09:30:00Z"
+    with pytest.raises(SnapshotRefused):
+        catalog.take(maker.make("leap", sequence=5000), conditions(floor=known, now=later))
+    assert verdict(catalog.root / LAST_LOAD)["changed_at"] == "2024-02-05T09:30:00Z"
+    catalog.take(maker.make("next", sequence=6), conditions(floor=known, now=later))
+    assert verdict(catalog.root / LAST_LOAD)["changed_at"] == "2024-02-05T10:30:00Z"
 
 
 def test_another_snapshot_under_a_held_sequence_is_refused(maker: SnapshotMaker, catalog: Catalog):
