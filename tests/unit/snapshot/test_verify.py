@@ -73,7 +73,7 @@ def test_an_endless_manifest_is_not_read(maker: SnapshotMaker):
 def test_an_endless_data_file_is_refused_before_anything_is_parsed(
     maker: SnapshotMaker, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("service.snapshot.verify.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("service.snapshot.contents.MAX_FILE_BYTES", 1000)
     assert refusal(maker.make()).step == Step.SIZE
 
 
@@ -183,7 +183,7 @@ def test_dates_that_cannot_be_are_refused(maker: SnapshotMaker, changes: dict[st
 def test_an_expired_manifest_is_refused(maker: SnapshotMaker):
     error = refusal(maker.make(), now=NOW + dt.timedelta(days=7))
     assert error.step == Step.DATES
-    assert error.found == "2024-02-12T09:30:00Z: expired"
+    assert error.found == "2024-02-12T09:30:00Z: expired, unless this clock is ahead"
 
 
 def test_a_builder_whose_clock_runs_five_minutes_ahead_passes(maker: SnapshotMaker):
@@ -226,7 +226,8 @@ def test_a_delta_is_refused_until_its_base_is_held(maker: SnapshotMaker):
     base = BaseRef(4, sha256_b64u(b"base"))
     error = refusal(maker.make(kind="delta", base=base))
     assert error.step == Step.BASE
-    assert "base 4" in error.found
+    assert error.expected == f"base 4, digest {base.sha256}, held here: relais snapshot hold its folder first"
+    assert error.found == "no snapshot 4"
 
 
 # 7: files
