@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import argparse
 import collections
+import contextlib
 import datetime as dt
 import itertools
 import json
@@ -323,19 +324,18 @@ def make_durable(path: Path) -> None:
 def run(rows: Path, policy: Path, path: Path) -> dict[str, Any]:
     work = Import(policy, path.with_name(f"{path.name}.rejects.ndjson"))
     wall, cpu = time.perf_counter(), time.process_time()
-    database = sqlite3.connect(path, isolation_level=None)
-    with rows.open("rb", buffering=1 << 20) as file:
-        fill(database, work.kept(file))
-    imported = time.perf_counter() - wall
-    if work.rejected > MAX_REJECT_SHARE * work.rows:
-        raise SystemExit(f"{work.rejected} of {work.rows} rows are bad: {dict(work.faults)}")
-    index(database)
-    make_durable(path)
-    wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    distinct = "SELECT count(*) FROM (SELECT DISTINCT nir, birth_date, birth_rank FROM contracts)"
-    people = database.execute(distinct).fetchone()[0]
-    database.close()
+    with contextlib.closing(sqlite3.connect(path, isolation_level=None)) as database:
+        with rows.open("rb", buffering=1 << 20) as file:
+            fill(database, work.kept(file))
+        imported = time.perf_counter() - wall
+        if work.rejected > MAX_REJECT_SHARE * work.rows:
+            raise SystemExit(f"{work.rejected} of {work.rows} rows are bad: {dict(work.faults)}")
+        index(database)
+        make_durable(path)
+        wall, cpu = time.perf_counter() - wall, time.process_time() - cpu
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        distinct = "SELECT count(*) FROM (SELECT DISTINCT nir, birth_date, birth_rank FROM contracts)"
+        people = database.execute(distinct).fetchone()[0]
     size = path.stat().st_size
     return {
         "rows": work.rows,
