@@ -43,9 +43,9 @@ from service.snapshot.merge import PERSON, merge, pack_record, pack_tag
 from service.snapshot.policy import load_policy
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.rejects import Rejects
-from service.snapshot.rows import RowParser, SourceRow
+from service.snapshot.rows import SourceRow
 from service.snapshot.seal import SALT_SIZE, LayerKey, record_key, seal, seal_probe
-from service.snapshot.sources import Source
+from service.snapshot.sources import Source, open_source
 from service.snapshot.spill import PARTITIONS, Spill
 from service.snapshot.tally import Tally
 from service.snapshot.writer import LayerWriter
@@ -158,14 +158,13 @@ class _Build:
         return Built(manifest, self._rows, self._publish(layer))
 
     def _read_all(self, spill: Spill, progress: Progress) -> None:
-        parser = RowParser()
         paths = [(path, False) for path in self._plan.sources]
         if self._plan.canaries is not None:
             paths.append((self._plan.canaries, True))
         total = sum(path.stat().st_size for path, _ in paths if path.is_file())
         before = 0
         for path, canary in paths:
-            with Source(path, parser) as source:
+            with open_source(path) as source:
                 self._read(source, spill, partial(_report, progress, before, total), canary=canary)
                 before += source.size
         progress("read", total, total)
