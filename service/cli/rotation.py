@@ -160,24 +160,23 @@ def _install(files: Sequence[Path], home: Path, *, json: bool) -> None:
 
 def _judge(home: Home, settings: Settings, current: Trust, following: Trust) -> tuple[int, ...]:
     """The held snapshots that would fall. Raises `OperatorError` while the active one is among them."""
+    # A builder's home may hold a trust file and no orders: nothing serves there.
+    state = current_state(home, settings) if home.orders.exists() else State()
     catalog = Catalog(home.snapshots)
     fallen = falling(catalog, current, following)
-    for sequence in _serving(home, settings, catalog):
+    for sequence in serving(catalog, state):
         if sequence in fallen:
-            draft = read_draft(catalog.path(sequence))
-            left = ", ".join(sorted(draft.signers(following))) or "none"
+            left = sorted(read_draft(catalog.path(sequence)).signers(following))
             raise OperatorError(
-                f"version {following.version} would leave snapshot {sequence}, which serves, with "
-                f"{len(draft.signers(following))} of {following.threshold(RoleName.SNAPSHOT)} signers ({left}): "
-                f"first load one signed by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
+                f"version {following.version} would leave snapshot {sequence}, which serves, with {len(left)} of "
+                f"{following.threshold(RoleName.SNAPSHOT)} signers ({', '.join(left) or 'none'}): first load one signed "
+                f"by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
             )
     return fallen
 
 
-def _serving(home: Home, settings: Settings, catalog: Catalog) -> tuple[int, ...]:
-    """The active snapshot and, where it is a delta, the base it lies over."""
-    # A builder's home may hold a trust file and no orders: nothing serves there.
-    state = current_state(home, settings) if home.orders.exists() else State()
+def serving(catalog: Catalog, state: State) -> tuple[int, ...]:
+    """The sequences that answers rest on: the active snapshot and, where it is a delta, the base it lies over."""
     if state.activation is None:
         return ()
     active = state.activation.sequence
