@@ -22,7 +22,7 @@ from service.cli.ceremony import (
 )
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.signing import warn
-from service.cli.trustview import is_demo
+from service.cli.trustview import is_demo, named
 from service.clock import SystemClock
 from service.control.state import State
 from service.errors import OperatorError, SnapshotRefused, TrustError
@@ -32,7 +32,7 @@ from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.signing import falling, read_draft
 from service.snapshot.succession import with_key, without_key, without_person
-from service.snapshot.trust import Role, RoleName, Trust, verify_signed
+from service.snapshot.trust import Role, RoleName, Trust
 from service.snapshot.trustfile import draft_trust, read_trust
 from service.snapshot.truststore import TrustStore
 
@@ -104,14 +104,13 @@ def rotate(  # noqa: PLR0913 - a command's options are its parameters
 
 def _current(before: Path | None, home: Path) -> Trust:
     """The version to change: that of --from, or the home's. It may have expired."""
-    demo = is_demo(home)
-    path = before or Home(home).trust
+    if before is not None:
+        return named(before, read_trust(before), demo=is_demo(home))
+    store = TrustStore.of(Home(home), demo=is_demo(home))
     try:
-        if before is not None:
-            return verify_signed(read_trust(before), demo=demo)
-        return TrustStore.of(Home(home), demo=demo).current()
+        return store.current()
     except TrustError as error:
-        raise OperatorError(f"{path}: {error}") from error
+        raise OperatorError(f"{store.path}: {error}") from error
 
 
 def _change(role: Role, remove: Sequence[str] | None, add: Sequence[str] | None, threshold: int | None) -> Role:
@@ -169,8 +168,8 @@ def _judge(home: Home, settings: Settings, current: Trust, following: Trust) -> 
             left = sorted(read_draft(catalog.path(sequence)).signers(following))
             raise OperatorError(
                 f"version {following.version} would leave snapshot {sequence}, which serves, with {len(left)} of "
-                f"{following.threshold(RoleName.SNAPSHOT)} signers ({', '.join(left) or 'none'}): first load one signed "
-                f"by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
+                f"{following.threshold(RoleName.SNAPSHOT)} signers ({', '.join(left) or 'none'}): first load one "
+                f"signed by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
             )
     return fallen
 
