@@ -218,6 +218,21 @@ def test_a_delta_rests_on_its_base(tmp_path: Path):
     assert serving(catalog, State()) == ()
 
 
+def test_where_too_few_roots_are_left_a_new_first_file_is_begun_on_purpose(desk: Desk):
+    desk.rotated()
+    words = [word.replace("anne", "dora") for word in first()]
+    desk.done("trust", "new", *words, "--sign", "@keys/dora-root.jwk", "--out", "@new.json", home="nowhere")
+    desk.done("trust", "sign", "@new.json", "--key", "@keys/bruno-root.jwk", home="nowhere")
+    assert "expected trust version 3, found 1" in desk.refused("trust", "rotate", "@new.json")
+    aside = desk.root / "aside"
+    aside.mkdir()
+    for path in (*desk.home.glob("trust*.json"), desk.home / "node" / "trust-floor.json"):
+        path.rename(aside / path.name)
+    desk.done("trust", "rotate", "@new.json")
+    desk.loaded(2, "dora", "bruno")
+    assert desk.active() == [1, 2]
+
+
 # Attacks on the installation
 
 
