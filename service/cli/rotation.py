@@ -77,8 +77,10 @@ def rotate(  # noqa: PLR0913 - a command's options are its parameters
     end. Installing names the held snapshots that would lack signers, and is refused while the active one is among them;
     the former version stays beside it. In a home without a trust file, FILE becomes its first.
     """
-    changed = [add_root, remove_root, add_snapshot, remove_snapshot, root_threshold, snapshot_threshold, sign, before]
-    if files and out is None and not any(changed):
+    lists, others = (add_root, remove_root, add_snapshot, remove_snapshot, sign), (before, out)
+    thresholds = (root_threshold, snapshot_threshold)
+    changed = expires_days != DEFAULT_DAYS or any(one is not None for one in (*lists, *thresholds, *others))
+    if files and not changed:
         _install(files, home, json=json)
         return
     if files or out is None:

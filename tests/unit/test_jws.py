@@ -91,6 +91,13 @@ def test_signing_apart_and_merging_is_signing_one_after_the_other(who: set[int])
     assert kids_of(apart) == kids_of(chain)
 
 
+def test_of_two_signatures_by_one_key_the_one_that_sorts_first_stays():
+    both = sorted((SIGNED[DORA.kid, copy] for copy in (1, 2)), key=lambda entry: entry["signature"])
+    document = merged(with_signatures({DORA.kid: 1}), with_signatures({DORA.kid: 2}))
+    assert json.loads(document)["signatures"] == [both[0]]
+    assert both[0] != both[1]
+
+
 def test_a_detached_signature_holds_this_one_only_and_the_whole_payload():
     signed = sign_general(PAYLOAD, TYP, [BOB, CAROL])
     alone = detached_signature(signed, TYP, ALICE)

@@ -108,6 +108,8 @@ FORGERIES: Final[Mapping[str, Callable[[Forgery], Entry]]] = {
     "a header member twice": Forgery.twice,
     "a header that is no object": lambda one: one.entry("[]", one.victim.sign),
     "an unprotected header": lambda one: {**one.signed(), "header": {}},
+    "an unprotected header in another form": lambda one: {**one.signed(), "header": "e30"},
+    "a member beside": lambda one: {**one.signed(), "alg": "none"},
     "alg in the unprotected header": lambda one: {**one.signed("alg"), "header": {"alg": one.victim.alg}},
     "kid in the unprotected header": lambda one: {**one.by_stranger(), "header": {"kid": one.stranger.kid}},
 }

@@ -174,7 +174,7 @@ def test_a_change_that_cannot_be_is_said_before_anybody_signs(desk: Desk, words:
 
 
 @pytest.mark.parametrize(
-    "words", [(), ("--remove-snapshot", "chloe"), ("@t.json", "--out", "@u.json"), ("@t.json", "--remove-root", "anne")]
+    "words", [(), ("--remove-snapshot", "chloe"), ("@t.json", "--out", "@u.json"), ("@t.json", "--root-threshold", "0")]
 )
 def test_a_draft_and_an_installation_are_not_mixed(desk: Desk, words: tuple[str, ...]):
     assert "give --out FILE with the changes" in desk.refused("trust", "rotate", *words)
