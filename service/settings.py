@@ -100,6 +100,12 @@ class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
     expiry_warning_hours: Annotated[int, Meta(ge=0)] = 48
 
 
+class TrustSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How close to the end of the trust file operators are warned (days)."""
+
+    expiry_warning_days: Days = 30
+
+
 class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     """All of relais.toml."""
 
@@ -112,6 +118,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
+    trust: TrustSettings = TrustSettings()
 
 
 @dataclass(frozen=True, slots=True)

@@ -23,7 +23,7 @@ from service.snapshot.catalog import Catalog, Held
 from service.snapshot.floor import FLOOR_FILE, counts_of, floor_of_order, load_floor, raise_floor
 from service.snapshot.guard import floor_of, higher_floor
 from service.snapshot.pepper import load_peppers
-from service.snapshot.trustfile import load_trust
+from service.snapshot.truststore import TrustStore
 from service.snapshot.verify import Conditions, Examination, Ordered
 
 SequenceArgument = Annotated[int, Parameter(help="A sequence that `relais snapshot list` shows.")]
@@ -215,7 +215,7 @@ def conditions(place: Home, settings: Settings, state: State, accept: str | None
     known = state.floor
     ordered = None if known is None else floor_of_order(known.sequence, known.digest, known.counts)
     return Conditions(
-        trust=load_trust(place.trust, now, demo=settings.instance.demo),
+        trust=TrustStore.of(place, demo=settings.instance.demo).load(now),
         peppers=load_peppers(place.path(settings.keys.pepper)),
         now=now,
         floor=higher_floor(ordered, load_floor(place.node / FLOOR_FILE)),
