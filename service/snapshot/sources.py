@@ -31,14 +31,13 @@ class Source:
     for a broken file and for a first line that belongs to no dialect.
     """
 
-    def __init__(self, path: Path, parser: RowParser | None = None, *, encoding: Encoding = "utf-8") -> None:
+    def __init__(self, path: Path, encoding: Encoding) -> None:
         try:
             self._raw = path.open("rb", buffering=0)
         except OSError as error:
             raise BuildError(f"the source {path} cannot be read: {error.strerror}") from error
         self.path = path
         self.size = os.fstat(self._raw.fileno()).st_size
-        self._parser = parser or RowParser()
         self._encoding = encoding
         self._file = Decompressed(path, self._raw)
 
@@ -80,7 +79,7 @@ class Source:
 
     def __iter__(self) -> Iterator[Numbered]:
         """Each line that is not blank as a row or a reject."""
-        parse = ChunkParser(self._parser).parse
+        parse = ChunkParser(RowParser()).parse
         for chunk in self.chunks():
             yield from parse(chunk)
 
@@ -93,7 +92,7 @@ class Source:
 
 def open_source(path: Path, *, encoding: Encoding = "utf-8") -> Source:
     """One source file, open at its beginning. Raises `BuildError` if it cannot be read."""
-    return Source(path, encoding=encoding)
+    return Source(path, encoding)
 
 
 def _whole_lines(file: Decompressed, max_bytes: int) -> Iterator[bytes]:

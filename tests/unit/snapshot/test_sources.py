@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 import gzip
+import json
 import pickle
 from collections.abc import Callable
 from pathlib import Path
@@ -13,11 +14,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.errors import BuildError, RowRejected
+from service.snapshot.build import build_snapshot
 from service.snapshot.chunks import MAX_LINE_BYTES, ChunkParser
 from service.snapshot.dialects import Encoding
 from service.snapshot.rows import RowParser, SourceRow
-from service.snapshot.sources import Source, open_source
-from tests.unit.snapshot.made_rows import NIR, csv_text, json_line, ndjson, row
+from service.snapshot.sources import open_source
+from tests.unit.snapshot.made_rows import NIR, NOW, csv_text, json_line, ndjson, nir_of, plan, row
 
 ROWS = [
     row(),
@@ -29,7 +31,7 @@ ROWS = [
 def read(folder: Path, data: bytes, encoding: Encoding = "utf-8") -> list[tuple[int, SourceRow | RowRejected]]:
     path = folder / "rows"
     path.write_bytes(data)
-    with Source(path, RowParser(), encoding=encoding) as source:
+    with open_source(path, encoding=encoding) as source:
         found = list(source)
         assert source.position() == source.size == len(data)
     return found
@@ -171,7 +173,7 @@ def test_a_header_that_lacks_or_repeats_a_column_stops_the_reading(tmp_path: Pat
 
 def test_an_absent_file_is_said(tmp_path: Path):
     with pytest.raises(BuildError, match="cannot be read"):
-        Source(tmp_path / "absent", RowParser())
+        open_source(tmp_path / "absent")
 
 
 @pytest.mark.parametrize("max_bytes", [1, 100, 1000, 70_000, 1 << 20])
@@ -191,3 +193,25 @@ def test_chunks_read_elsewhere_give_the_same_rows_and_numbers(tmp_path: Path, ma
         assert good(found) == good(expected)
         assert faults(found) == faults(expected)
         assert len(faults(found)) == 3
+
+
+def test_several_files_of_different_kinds_make_one_build(tmp_path: Path):
+    rows = [row(nir=nir_of(number), member=f"M{number}") for number in range(40)]
+    files = {
+        "one.ndjson": ndjson(rows[:10]),
+        "two.csv": csv_text(rows[10:20], ",").encode(),
+        "three.csv.gz": gzip.compress(csv_text(rows[20:30]).encode()),
+        "four.ndjson.zst": zstd.compress(ndjson(rows[30:]) + b"{}\n"),
+    }
+    for name, data in files.items():
+        (tmp_path / name).write_bytes(data)
+    several = plan(tmp_path, b"", sources=tuple(tmp_path / name for name in files), max_reject_share=0.1)
+    built = build_snapshot(several, NOW)
+    assert (built.rows, built.manifest.counts.people) == (41, 40)
+    assert built.rejects is not None
+    assert json.loads(built.rejects.read_bytes()) == {
+        "source": "four.ndjson.zst",
+        "line": 11,
+        "column": "nir",
+        "code": "missing",
+    }
