@@ -106,7 +106,7 @@ class LyingBucket:
 
     objects: dict[str, bytes] = field(default_factory=dict)
     asked: list[Asked] = field(default_factory=list)
-    #: Bytes of bodies that were sent, by name.
+    #: Bytes of bodies that were sent to their end, by name.
     served: dict[str, int] = field(default_factory=dict)
     port: int = 0
     _bends: dict[str, Bend] = field(default_factory=dict)
@@ -213,7 +213,8 @@ class _Handler(BaseHTTPRequestHandler):
                 answer.send(self.connection, answer.body)
         except OSError:  # the client has heard enough
             self.close_connection = True
-        self.bucket.served[name] = self.bucket.served.get(name, 0) + len(answer.body)
+        else:
+            self.bucket.served[name] = self.bucket.served.get(name, 0) + len(answer.body)
 
 
 def etag(data: bytes) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +16,7 @@ from service.cli.exits import Exit
 from service.cli.fetching import local_folder
 from service.cli.ordering import append_orders, await_fleet, order_members
 from service.cli.progress import Meter
+from service.cli.pruning import prune_superseded
 from service.cli.rehearsal import rehearse
 from service.control.format import Order
 from service.control.state import State
@@ -136,15 +137,12 @@ def _activate(
 
     if not json:
         _say(examination)
-    catalog = Catalog.of(place)
-    with noted(catalog, beside, examination):
+    with noted(Catalog.of(place), beside, examination):
         order = activation_order(examination)
         version, given = append_orders(place, settings, lambda _state: [order], unchanged, json=json)
     remember_floor(place, floor_of(manifest, examination.digest))
     status = await_fleet(place, version, manifest.sequence)
-    # While another load is under way, that one will prune.
-    with suppress(OperatorError):
-        catalog.prune(manifest.sequence, settings.snapshot.keep)
+    prune_superseded(place, settings)
     return _told(examination, "activated", version, given, status) if json else status
 
 

@@ -30,6 +30,8 @@ app.command(compare.diff, name="diff")
 app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
+app.command(holdings.prune, name="prune")
+app.command(holdings.hold, name="hold")
 app.command(signing.sign, name="sign")
 app.command(distribution.sync, name="sync")
 
