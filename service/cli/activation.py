@@ -21,6 +21,7 @@ from service.errors import OperatorError
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.floor import FLOOR_FILE, counts_of, floor_of_order, load_floor, raise_floor
+from service.snapshot.folder import Progress, quiet
 from service.snapshot.guard import floor_of, higher_floor
 from service.snapshot.pepper import load_peppers
 from service.snapshot.trustfile import load_trust
@@ -60,11 +61,18 @@ def load(
 
 
 def activate_folder(
-    place: Home, settings: Settings, source: Path, accept: str | None = None, *, move: bool = False
+    place: Home,
+    settings: Settings,
+    source: Path,
+    accept: str | None = None,
+    *,
+    move: bool = False,
+    progress: Progress = quiet,
 ) -> int:
     """What `load` does, for a snapshot made on this machine, or (`move`) downloaded into the home."""
     state = current_state(place, settings)
-    examination = Catalog.of(place).take(source, conditions(place, settings, state, accept), move=move)
+    catalog, judged_by = Catalog.of(place), conditions(place, settings, state, accept)
+    examination = aside(lambda step: catalog.take(source, judged_by, move=move, progress=step), progress)
     return _activate(place, settings, state, examination, json=False)
 
 

@@ -18,7 +18,7 @@ from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.depot import Depot
 from service.snapshot.fetch import Fetch, fetched
-from service.snapshot.guard import Floor
+from service.snapshot.guard import Floor, check_floor
 from service.snapshot.pointer import Pointer
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.steps import Step
@@ -68,6 +68,8 @@ class Puller:
         if state.floor is not None and (state.floor.sequence, state.floor.digest) == (pointer.sequence, pointer.digest):
             return Look(f"snapshot {pointer.sequence} is the latest")
         judged_by = activation.conditions(self.place, self._settings, state, None)
+        # Where it points back there is nothing to ask for, whatever is held.
+        check_floor(pointer.sequence, pointer.digest, judged_by.floor)
         waits_for = self._waits_for(state)
         if holds(fetch.catalog, pointer):
             return self._held(pointer, waits_for)
@@ -88,7 +90,10 @@ class Puller:
     def _fetch(self, fetch: Fetch, pointer: Pointer, judged_by: Conditions, waits_for: str) -> Look:
         with Meter() as meter, fetched(fetch, pointer, judged_by, meter.stage("fetch")) as folder:
             if not waits_for:
-                _check_followed(activation.activate_folder(self.place, self._settings, folder, move=True))
+                progress = meter.stage("verify")
+                _check_followed(
+                    activation.activate_folder(self.place, self._settings, folder, move=True, progress=progress)
+                )
                 return Look(f"snapshot {pointer.sequence} activated", changed=True)
             catalog = Catalog.of(self.place)
             aside(lambda progress: catalog.take(folder, judged_by, move=True, progress=progress), meter.stage("verify"))
