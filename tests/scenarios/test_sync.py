@@ -185,6 +185,8 @@ def test_bytes_that_were_refused_are_not_fetched_again_until_others_lie_there(
 def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     site: Installation, bucket: LyingBucket, next_night: Path
 ):
+    publish(site, site.home / "snapshots" / "1")
+    older = bucket.objects["nights/latest"]
     publish(site, next_night)
     waiting = "snapshot 2 is verified and waits for somebody to activate it: relais snapshot activate 2"
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
@@ -196,6 +198,8 @@ def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     assert sync_status(site)["changed_at"] == changed_at
     site.relais("snapshot", "activate", "2")
     assert "is the latest" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
+    bucket.objects["nights/latest"] = older
+    assert "a rollback" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual", status=1).stderr
 
 
 def test_a_pin_holds_against_a_sync_and_what_was_held_is_activated_after_it(

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -59,7 +58,7 @@ def test_on_another_file_system_it_is_copied(catalog: Catalog, source: Path, mon
 def test_what_is_held_can_be_taken_where_it_lies(catalog: Catalog, source: Path):
     catalog.take(source, conditions(), move=True)
     held = catalog.path(5)
-    before = os.stat(held / DATA).st_ino
+    before = (held / DATA).stat().st_ino
     assert catalog.take(held, conditions(), move=True).manifest
     assert (held / DATA).stat().st_ino == before
 
