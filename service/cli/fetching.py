@@ -43,14 +43,15 @@ def local_folder(
 ) -> Iterator[tuple[Path, bool]]:
     """The folder to take for what a load names, and whether it may be moved: for a URL, what was fetched from there.
 
-    What the home holds already is not fetched again. Raises `DepotError` and `SnapshotRefused`.
+    What was activated last is not fetched again. Raises `DepotError` and `SnapshotRefused`.
     """
     if not is_url(source):
         yield Path(source), False
         return
     fetch = begin_fetch(place, settings, open_depot(parse_address(source), settings.sync))
     pointer = fetch.pointer()
-    if holds(fetch.catalog, pointer):
+    floor = conditions.floor
+    if floor is not None and floor.digest == pointer.digest and holds(fetch.catalog, pointer):
         yield fetch.catalog.path(pointer.sequence), True
         return
     with fetched(fetch, pointer, conditions, progress) as folder:

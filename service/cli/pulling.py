@@ -72,7 +72,12 @@ class Puller:
         check_floor(pointer.sequence, pointer.digest, judged_by.floor)
         waits_for = self._waits_for(state)
         if holds(fetch.catalog, pointer):
-            return self._held(pointer, waits_for)
+            try:
+                return self._held(pointer, waits_for)
+            except SnapshotRefused as refusal:
+                # Damaged since it was held: a good copy takes its place.
+                if refusal.step != Step.FILES:
+                    raise
         self._check_refused(fetch, pointer, judged_by.floor)
         try:
             return self._fetch(fetch, pointer, judged_by, waits_for)

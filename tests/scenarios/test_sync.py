@@ -196,7 +196,13 @@ def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
     assert {one.name for one in bucket.asked} == {"nights/latest"}
     assert sync_status(site)["changed_at"] == changed_at
-    site.relais("snapshot", "activate", "2")
+    data = site.home / "snapshots" / "2" / DATA
+    good = data.read_bytes()
+    data.chmod(0o644)
+    data.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert "altered" in site.relais("snapshot", "activate", "2", status=1).stderr
+    assert "snapshot 2 activated" in site.relais("snapshot", "sync", URL, "--once", "--activate", "auto").stdout
+    assert data.read_bytes() == good
     assert "is the latest" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
     bucket.objects["nights/latest"] = older
     assert "a rollback" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual", status=1).stderr
