@@ -149,3 +149,33 @@ def test_a_delta_is_published_after_its_base(node: Node, maker: SnapshotMaker):
     done = node.publish(delta)
     assert done.pointer.base is not None
     assert done.pointer.base.path == f"snapshots/5-{read_draft(base).digest[:16]}"
+
+
+def test_another_one_held_under_the_bases_number_is_told_before_a_base_is_fetched(
+    node: Node, delta: Path, maker: SnapshotMaker
+):
+    node.catalog.take(maker.make("other", valid_until=NOW + dt.timedelta(days=3)), conditions())
+    with pytest.raises(SnapshotRefused) as refused:
+        node.pull(judged(node))
+    assert refused.value.step == Step.BASE
+    assert data_asked_for(node) == []
+
+
+def test_a_base_under_a_pepper_that_is_not_held_is_fetched_once(node: Node, delta: Path):
+    for _ in range(2):
+        with pytest.raises(SnapshotRefused) as refused:
+            node.pull(judged(node, peppers={}))
+        assert refused.value.step == Step.PEPPER
+    assert data_asked_for(node) == ["5"]
+    assert node.pull(judged(node)).sequence == 6
+    assert data_asked_for(node) == ["5", "6"]
+
+
+def test_a_delta_under_another_ones_name_costs_no_base(node: Node, delta: Path, base: Path, maker: SnapshotMaker):
+    node.publish(maker.make_delta(base, CHANGED, "later", sequence=7))
+    node.bucket.honest()
+    node.bucket.bend(MANIFEST, buckets.holds((delta / MANIFEST).read_bytes()))
+    with pytest.raises(SnapshotRefused) as refused:
+        node.pull(judged(node))
+    assert refused.value.step == Step.SEQUENCE
+    assert not [one for one in node.bucket.asked if "snapshots/5-" in one.name]
