@@ -94,10 +94,20 @@ class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
 
 class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
-    """How many superseded snapshots stay for a rollback, and how close to expiry status begins to warn (hours)."""
+    """How many superseded snapshots stay for a rollback, and when status begins to warn (hours).
+
+    `expiry_warning_hours` before the end, `stale_warning_hours` after what serves was made (0: never).
+    """
 
     keep: Annotated[int, Meta(ge=0)] = 3
     expiry_warning_hours: Annotated[int, Meta(ge=0)] = 48
+    stale_warning_hours: Annotated[int, Meta(ge=0)] = 36
+
+
+class TrustSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How close to the end of the trust file operators are warned (days)."""
+
+    expiry_warning_days: Days = 30
 
 
 class SyncSettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -129,6 +139,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
+    trust: TrustSettings = TrustSettings()
     sync: SyncSettings = SyncSettings()
 
 

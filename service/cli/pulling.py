@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
-from service.cli import activation
+from service.cli import activation, admission
 from service.cli.aside import aside
 from service.cli.exits import Exit
 from service.cli.fetching import begin_fetch
@@ -62,14 +62,14 @@ class Puller:
 
     def look(self) -> Look:
         """One look, and whatever follows from it. Raises `RelaisError`; what serves is untouched by that."""
-        state = activation.current_state(self.place, self._settings)
+        state = admission.current_state(self.place, self._settings)
         fetch = begin_fetch(self.place, self._settings, self._depot)
         pointer = fetch.pointer()
         if state.floor is not None and (state.floor.sequence, state.floor.digest) == (pointer.sequence, pointer.digest):
             return Look(f"snapshot {pointer.sequence} is the latest")
-        judged_by = activation.conditions(self.place, self._settings, state, None)
+        judged_by = admission.conditions(self.place, self._settings, state, None)
         # Where it points back there is nothing to ask for, whatever is held.
-        check_floor(pointer.sequence, pointer.digest, judged_by.floor)
+        check_floor(pointer.sequence, pointer.digest, judged_by.floor, quarantine=judged_by.quarantine)
         waits_for = self._waits_for(state)
         if holds(fetch.catalog, pointer.sequence, pointer.digest):
             try:
@@ -93,15 +93,16 @@ class Puller:
         return "" if pin is None else f"because {pin.sequence} is pinned"
 
     def _fetch(self, fetch: Fetch, pointer: Pointer, judged_by: Conditions, waits_for: str) -> Look:
-        with Meter() as meter, fetched(fetch, pointer, judged_by, meter.stage("fetch")) as folder:
+        with ExitStack() as stack:
+            with Meter() as meter:
+                folder = stack.enter_context(fetched(fetch, pointer, judged_by, meter.stage("fetch")))
             if not waits_for:
-                progress = meter.stage("verify")
-                _check_followed(
-                    activation.activate_folder(self.place, self._settings, folder, move=True, progress=progress)
-                )
+                _check_followed(activation.activate_folder(self.place, self._settings, folder, move=True))
                 return Look(f"snapshot {pointer.sequence} activated", changed=True)
             catalog = Catalog.of(self.place)
-            aside(lambda progress: catalog.take(folder, judged_by, move=True, progress=progress), meter.stage("verify"))
+            with Meter() as meter:
+                step = meter.stage("verify")
+                aside(lambda progress: catalog.take(folder, judged_by, move=True, progress=progress), step)
         return Look(_waiting(pointer, waits_for), changed=True)
 
     def _held(self, pointer: Pointer, waits_for: str) -> Look:

@@ -11,6 +11,7 @@ import orjson
 
 from service.errors import RelaisError, SnapshotRefused
 from service.files import write_durable
+from service.snapshot.manifest import Instant
 
 SYNC_FILE: Final = "sync.json"
 
@@ -18,7 +19,7 @@ SYNC_FILE: Final = "sync.json"
 class SyncError(msgspec.Struct, frozen=True):
     """Why the latest look failed: a step of verification, or the code of an error."""
 
-    at: dt.datetime
+    at: Instant
     step: str
     text: str
 
@@ -26,8 +27,8 @@ class SyncError(msgspec.Struct, frozen=True):
 class SyncStatus(msgspec.Struct, frozen=True):
     """When a sync last looked, when it last brought a snapshot, where from, and what is wrong (None: nothing)."""
 
-    checked_at: dt.datetime
-    changed_at: dt.datetime | None
+    checked_at: Instant
+    changed_at: Instant | None
     source: str
     error: SyncError | None
 
