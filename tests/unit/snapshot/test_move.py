@@ -41,12 +41,6 @@ def test_what_is_refused_stays_where_it_was(catalog: Catalog, source: Path):
     assert catalog.sequences() == ()
 
 
-def test_a_look_moves_nothing(catalog: Catalog, source: Path):
-    assert catalog.take(source, conditions(), move=True, keep=False).manifest
-    assert source.exists()
-    assert catalog.sequences() == ()
-
-
 def test_on_another_file_system_it_is_copied(catalog: Catalog, source: Path, monkeypatch: pytest.MonkeyPatch):
     before = (source / DATA).stat().st_ino
     monkeypatch.setattr(catalog_module, "_one_disk", lambda *_: False)
