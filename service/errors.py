@@ -221,6 +221,10 @@ class RowRejected(BuildError):
         self.column = column
         self.fault = fault
 
+    def __reduce__(self) -> tuple[type[RowRejected], tuple[str, str]]:
+        """Rows are read in several processes, and their faults told to one."""
+        return RowRejected, (self.column, self.fault)
+
 
 class DepotError(RelaisError, code="depot_error"):
     """Where snapshots are published. No text of it holds credentials, or what a server said beyond a code."""

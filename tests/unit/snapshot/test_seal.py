@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from service.errors import RecordUnreadable
 from service.rights.model import Contract
-from service.snapshot import rows, sources
+from service.snapshot import chunks, columns, dialects
 from service.snapshot.entries import decode_entry, encode_contract, encode_entry, encode_tombstone, pad
 from service.snapshot.seal import (
     PROBE_IDENTITY,
@@ -127,7 +127,7 @@ def test_the_page_shows_the_first_vector_and_names_every_column_and_code():
     page = (Path(__file__).parents[3] / "docs" / "snapshot_format.md").read_text("utf-8")
     first = ENTRIES[0]
     shown = [VECTORS["pepper"], VECTORS["salt"], first["record_key"], first["aes_key"], first["nonce"]]
-    codes = [rows.MISSING, rows.WRONG_TYPE, rows.MALFORMED, rows.REPEATED, rows.BEFORE_VALID_FROM]
-    codes += [rows.NOT_JSON, rows.NOT_UTF8, sources.NOT_CSV, sources.TOO_LONG]
+    codes = [columns.MISSING, columns.WRONG_TYPE, columns.MALFORMED, columns.REPEATED, columns.BEFORE_VALID_FROM]
+    codes += [columns.NOT_JSON, columns.NOT_UTF8, dialects.NOT_CSV, dialects.UNDECODABLE, chunks.TOO_LONG]
     assert first["identity"].replace("|", r"\|") in page
-    assert all(f"`{text}`" in page for text in [*shown, *codes, *rows.COLUMNS])
+    assert all(f"`{text}`" in page for text in [*shown, *codes, *columns.COLUMNS])
