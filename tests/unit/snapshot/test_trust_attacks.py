@@ -126,13 +126,8 @@ class Site:
 
     def serves(self, now: dt.datetime = NOW) -> bool:
         """Whether the active snapshot opens and answers."""
-        snapshot = open_snapshot(
-            self.catalog.path(5),
-            Ordered(5, self.digest),
-            trust=self.trust.load(now),
-            peppers=conditions().peppers,
-            now=now,
-        )
+        known = conditions(trust=self.trust.load(now), now=now, ordered=Ordered(5, self.digest))
+        snapshot = open_snapshot(self.catalog.path(5), known)
         with closing(snapshot):
             return bool(snapshot.find(IDENTITY))
 
