@@ -126,8 +126,13 @@ class Site:
 
     def serves(self, now: dt.datetime = NOW) -> bool:
         """Whether the active snapshot opens and answers."""
-        known = conditions(trust=self.trust.load(now), now=now, ordered=Ordered(5, self.digest))
-        snapshot = open_snapshot(self.catalog.path(5), known)
+        snapshot = open_snapshot(
+            self.catalog.path(5),
+            Ordered(5, self.digest),
+            trust=self.trust.load(now),
+            peppers=conditions().peppers,
+            now=now,
+        )
         with closing(snapshot):
             return bool(snapshot.find(IDENTITY))
 
