@@ -21,6 +21,7 @@ from service.jws import verify_general
 from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
 from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, Manifest, parse_manifest
+from service.snapshot.pages import check_pages
 from service.snapshot.records import RECORDS_FILE, Layer
 from service.snapshot.seal import LayerKey
 from service.snapshot.steps import Step
@@ -196,11 +197,24 @@ def check_names(manifest: Manifest, sizes: Mapping[str, int]) -> None:
 
 
 def check_digests(manifest: Manifest, folder: Folder, progress: Progress = quiet) -> None:
-    """Step 7, second half: regular files of the signed size and SHA-256. Raises `SnapshotRefused`."""
+    """Step 7, second half: regular files of the signed size, SHA-256 and form. Raises `SnapshotRefused`."""
     for entry in manifest.files:
         found = folder.digest(entry.name, entry.size, progress)
         if found != entry.sha256:
             raise _refused(Step.FILES, f"{shown(entry.name)} of SHA-256 {entry.sha256}", f"{found}: altered")
+        _check_form(entry.name, manifest.counts.entries, folder)
+
+
+def _check_form(name: str, entries: int, folder: Folder) -> None:
+    """What was signed may still be damaged, by mistake or on purpose, and the engine would follow it anywhere."""
+    expected = f"{shown(name)} to be a whole layer of {entries} records and a probe"
+    try:
+        with folder.open(name) as file:
+            found = check_pages(file) - 1
+    except (LayerRejected, OSError) as error:
+        raise _refused(Step.FILES, expected, str(error)) from error
+    if found != entries:
+        raise _refused(Step.FILES, expected, f"{found} records")
 
 
 def open_layer(manifest: Manifest, directory: Path, peppers: Mapping[str, bytes]) -> Layer:
