@@ -1,0 +1,62 @@
+"""One demo home and its next snapshot, made once by the product's commands; every test bends copies."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.attacks.forge import SIGNERS, Forge
+from tests.attacks.victim import Victim
+from tests.fleet import Installation
+
+PEOPLE = 300
+
+
+@dataclass(frozen=True, slots=True)
+class Template:
+    """A demo home on snapshot 1, and the night after it: snapshot 2, of the same people, signed by both."""
+
+    home: Path
+    second: Path
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory: pytest.TempPathFactory) -> Template:
+    room = tmp_path_factory.mktemp("attacks")
+    maker = Victim(Installation.make(room / "home", PEOPLE).home)
+    second, demo = room / "second", maker.home / "demo"
+    sources = ("--source", demo / "rows.ndjson", "--policy", demo / "policy.toml")
+    said = maker.relais("snapshot", "build", *sources, "--sequence", "2", "--valid-for", "45", "--out", second)
+    assert said.status == 0, said.err
+    for signer in SIGNERS:
+        assert maker.relais("snapshot", "sign", second, "--key", maker.home / "keys" / f"{signer}.jwk").status == 0
+    return Template(maker.home, second)
+
+
+@pytest.fixture
+def victim(template: Template, tmp_path: Path) -> Victim:
+    """A home of this test's own."""
+    return Victim(Path(shutil.copytree(template.home, tmp_path / "home")))
+
+
+@pytest.fixture
+def first(template: Template) -> Path:
+    """Snapshot 1 as it was loaded. To be copied, never bent."""
+    return template.home / "snapshots" / "1"
+
+
+@pytest.fixture
+def second(template: Template) -> Path:
+    """Snapshot 2, good, not loaded yet. To be copied, never bent."""
+    return template.second
+
+
+@pytest.fixture
+def forge(victim: Victim, tmp_path: Path) -> Forge:
+    """Bends snapshots with the victim's own keys."""
+    room = tmp_path / "forge"
+    room.mkdir()
+    return Forge(victim.home, room)
