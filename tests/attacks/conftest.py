@@ -10,6 +10,7 @@ import pytest
 
 from tests.attacks.forge import SIGNERS, Forge
 from tests.attacks.victim import Victim
+from tests.attacks.wrong_clock import WrongClock, set_wrong
 from tests.fleet import Installation
 
 PEOPLE = 300
@@ -60,3 +61,9 @@ def forge(victim: Victim, tmp_path: Path) -> Forge:
     room = tmp_path / "forge"
     room.mkdir()
     return Forge(victim.home, room)
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> WrongClock:
+    """The clock every command of this process reads."""
+    return set_wrong(monkeypatch)

@@ -152,5 +152,5 @@ def sha256(data: bytes) -> str:
 
 
 def encoded_json(value: Any) -> bytes:
-    """JSON with sorted members, as the product writes it for plain values."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode("utf-8", "surrogatepass")
+    """JSON with sorted members, all in ASCII, so that half a character can be written too."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":")).encode("ascii")

@@ -102,8 +102,9 @@ class Victim:
 
     def refuses(self, folder: Path, step: str, expected: str | re.Pattern[str], found: str | re.Pattern[str]) -> None:
         """A load that is refused by one line, with a verdict, and leaves everything as it was."""
-        before = self.state()
+        before, opened = self.state(), _descriptors()
         said = self.load(folder)
+        assert _descriptors() == opened
         told = self.verdict(folder)
         assert self.verdict() == told
         assert (told["accepted"], told["step"]) == (False, step), told
@@ -160,6 +161,11 @@ def _content(path: Path) -> str:
     if stat.S_ISREG(state.st_mode):
         return hashlib.sha256(path.read_bytes()).hexdigest()
     return stat.filemode(state.st_mode)[0]
+
+
+def _descriptors() -> int:
+    """How many files this process has open: a worker meets the same refusal every two seconds."""
+    return len(os.listdir("/proc/self/fd"))
 
 
 def _is(said: str, expected: str | re.Pattern[str]) -> None:

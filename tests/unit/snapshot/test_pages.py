@@ -68,9 +68,7 @@ def pages_of(data: bytes) -> dict[str, list[int]]:
     count = (struct.unpack_from("<H", data, root + 12)[0] - 16) // 2
     places = struct.unpack_from(f"<{count}H", data, root + 16)
     leaves = [struct.unpack_from("<HHH", data, root + place)[0] * PAGE_BYTES for place in places]
-    large = [
-        base for base in range(0, len(data), PAGE_BYTES) if struct.unpack_from("<QHH", data, base)[1:] == (0, 4)
-    ]
+    large = [base for base in range(0, len(data), PAGE_BYTES) if struct.unpack_from("<QHH", data, base)[1:] == (0, 4)]
     return {"root": [root], "leaf": leaves, "large": large}
 
 
@@ -181,5 +179,7 @@ def test_what_passes_is_sound_to_the_librarys_own_verifier(
         check(path, data[: len(good)])
     except LayerRejected:
         return
-    found = [problem for problem in verify.verify(str(path), subdir=False) if not any(one in problem for one in HARMLESS)]
+    found = [
+        problem for problem in verify.verify(str(path), subdir=False) if not any(one in problem for one in HARMLESS)
+    ]
     assert found == []
