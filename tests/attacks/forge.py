@@ -78,16 +78,26 @@ class Forge:
     ) -> Path:
         """These bytes as the manifest, honestly signed."""
         signatures = [self.signature(payload, signer, typ=typ) for signer in signers]
-        self.put(folder / MANIFEST, encoded_json({"payload": encoded(payload), "signatures": signatures}))
+        self.put(folder / MANIFEST, self.general(payload, signatures))
         return folder
+
+    def general(self, payload: bytes, signatures: Iterable[Mapping[str, Any]]) -> bytes:
+        """A JWS in General JSON Serialization, whatever its signatures are."""
+        return encoded_json({"payload": encoded(payload), "signatures": list(signatures)})
 
     def signature(self, payload: bytes, signer: str | PrivateKey, **header: Any) -> dict[str, str]:
         """One signature made outside the product, its protected header bent by `header` (None: left out)."""
         key = self.key(signer) if isinstance(signer, str) else signer
         members = {"alg": key.public.alg, "kid": key.kid, "typ": MANIFEST_TYP, **header}
-        head = encoded(encoded_json({name: value for name, value in members.items() if value is not None}))
-        signed = f"{head}.{encoded(payload)}".encode()
-        return {"protected": head, "signature": encoded(key.key.sign(signed))}  # type: ignore[call-arg]
+        return _signed(
+            payload, encoded_json({name: value for name, value in members.items() if value is not None}), key
+        )
+
+    def respelt(self, payload: bytes, signer: str) -> dict[str, str]:
+        """A second valid signature of one key: the same header, written with spaces."""
+        key = self.key(signer)
+        members = {"alg": key.public.alg, "kid": key.kid, "typ": MANIFEST_TYP}
+        return _signed(payload, json.dumps(members, indent=1).encode(), key)
 
     def key(self, name: str) -> PrivateKey:
         """A private key of the home; a name that has none gets a new one, outside it."""
@@ -107,6 +117,10 @@ class Forge:
         data = (folder / RECORDS).read_bytes()
         files = [{"name": RECORDS, "size": len(data), "sha256": sha256(data)}]
         return self.rewrite(folder, files=files, **members)
+
+    def trust_payload(self) -> bytes:
+        """What the home's trust file says."""
+        return decoded(json.loads((self.home / "trust.json").read_bytes())["payload"])
 
     # Records
 
@@ -134,6 +148,12 @@ class Forge:
         writer.finish()
         counts = {**self.payload(folder)["counts"], "entries": len(records) - 1}
         return self.refit(folder, counts=counts)
+
+
+def _signed(payload: bytes, header: bytes, key: PrivateKey) -> dict[str, str]:
+    head = encoded(header)
+    signature = key.key.sign(f"{head}.{encoded(payload)}".encode())  # type: ignore[call-arg]
+    return {"protected": head, "signature": encoded(signature)}
 
 
 def encoded(data: bytes) -> str:
