@@ -138,7 +138,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
 
 def _vault(home: Home, settings: Settings) -> Vault:
     return Vault(
-        catalog=Catalog(home.snapshots),
+        catalog=Catalog.of(home),
         load_trust=lambda now: load_trust(home.trust, now, demo=settings.instance.demo),
         load_peppers=lambda: load_peppers(home.path(settings.keys.pepper)),
         out_of_scope=settings.query.out_of_scope_amcs,

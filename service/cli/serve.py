@@ -93,7 +93,7 @@ def check_start(server: Server, home: Home, settings: Settings) -> None:
         refuse_private_keys(home, settings)
     with open_ledger(home, settings, stale=True):
         pass
-    Catalog(home.snapshots).clean()
+    Catalog.of(home).clean()
     if server == "admin":
         load_order_key(home, settings)
     else:

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation
+from service.cli import activation, holdings
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.clock import SystemClock
@@ -29,9 +29,9 @@ app = App(name="snapshot")
 DirectoryArgument = Annotated[Path, Parameter(help="The folder of a built snapshot.")]
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
-app.command(activation.pin, name="pin")
-app.command(activation.unpin, name="unpin")
-app.command(activation.list_, name="list")
+app.command(holdings.pin, name="pin")
+app.command(holdings.unpin, name="unpin")
+app.command(holdings.list_, name="list")
 
 
 @app.command(name="build")

@@ -14,12 +14,13 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from enum import StrEnum
 from pathlib import Path
-from typing import Final
+from typing import Final, Self
 
 import msgspec
 
 from service.errors import OperatorError, SnapshotRefused
 from service.files import sync_directory
+from service.settings import Home
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet
 from service.snapshot.manifest import Manifest
 from service.snapshot.stage import STAGING_PREFIX, remove, stage
@@ -62,9 +63,22 @@ class Catalog:
     def __init__(self, root: Path) -> None:
         self.root = root
 
+    @classmethod
+    def of(cls, home: Home) -> Self:
+        """The snapshots of a home."""
+        return cls(home.snapshots)
+
     def path(self, sequence: int) -> Path:
         """Where a snapshot of that sequence lies or would lie."""
         return self.root / str(sequence)
+
+    def folder(self, sequence: int) -> Path:
+        """Where a held snapshot lies. Raises `OperatorError` where none of that sequence does."""
+        directory = self.path(sequence)
+        # Behind a link, what was verified could be changed by whoever has the other end.
+        if directory.is_symlink() or not directory.exists():
+            raise OperatorError(f"snapshot {sequence} is not held here: relais snapshot list shows those that are")
+        return directory
 
     def take(
         self, source: Path, conditions: Conditions, *, keep: bool = True, progress: Progress = quiet
@@ -99,9 +113,14 @@ class Catalog:
         """Every snapshot held, highest first, by its signed manifest (the data files are not read)."""
         return tuple(self._held(sequence, conditions, active, quarantined) for sequence in self.sequences())
 
-    def verify_held(self, ordered: Ordered, conditions: Conditions, progress: Progress = quiet) -> Manifest:
-        """All steps again on a held snapshot, before it is activated or pinned. Raises `SnapshotRefused`."""
-        return Examination(replace(conditions, ordered=ordered)).run(self.path(ordered.sequence), progress)
+    def examine(self, sequence: int, conditions: Conditions, progress: Progress = quiet) -> Examination:
+        """All steps again on a held snapshot, before it is activated or pinned.
+
+        Raises `SnapshotRefused`, and `OperatorError` where it is not held.
+        """
+        examination = Examination(conditions)
+        examination.run(self.folder(sequence), progress)
+        return examination
 
     def prune(self, active: int, keep: int) -> tuple[int, ...]:
         """Remove superseded snapshots beyond the latest `keep`; the sequences removed."""
@@ -127,6 +146,7 @@ class Catalog:
                 self._admit(staged, manifest, examination)
         finally:
             remove(staged)
+        self._clean()
 
     def _held(self, sequence: int, conditions: Conditions, active: int | None, quarantined: Collection[int]) -> Held:
         directory = self.path(sequence)
@@ -150,7 +170,7 @@ class Catalog:
 
     def _admit(self, staged: Path, manifest: Manifest, examination: Examination) -> None:
         target = self.path(manifest.sequence)
-        if target.exists() and self._holds_same(target, manifest.sequence, examination):
+        if os.path.lexists(target) and self._holds_same(target, manifest.sequence, examination):
             return
         staged.rename(target)
         sync_directory(self.root)
@@ -159,6 +179,8 @@ class Catalog:
         """Whether the folder in place is whole and the same; a damaged one is set aside, another one refused."""
         held = Examination(replace(examination.conditions, ordered=Ordered(sequence, examination.digest)))
         try:
+            if target.is_symlink():
+                raise SnapshotRefused(Step.FOLDER, "a folder of the home's own", "a link")
             held.run(target)
         except SnapshotRefused as error:
             if error.step == Step.SEQUENCE:
@@ -169,7 +191,8 @@ class Catalog:
         return True
 
     def _set_aside(self, target: Path, prefix: str) -> None:
-        target.rename(Path(tempfile.mkdtemp(prefix=prefix, dir=self.root)))
+        # Into a new folder and not over it: what lies there may be a link or a file.
+        target.rename(Path(tempfile.mkdtemp(prefix=prefix, dir=self.root), target.name))
 
     def _record(self, source: Path, examination: Examination, refusal: SnapshotRefused | None) -> None:
         verdict = verdict_of(examination, refusal)

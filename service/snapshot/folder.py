@@ -17,6 +17,7 @@ from typing import Final, Self
 
 from service.base64url import b64u
 from service.errors import SnapshotRefused
+from service.snapshot.seen import Sighting
 from service.snapshot.steps import Step
 
 MANIFEST_FILE: Final = "manifest.json"
@@ -94,15 +95,24 @@ class Folder:
 
     def digest(self, name: str, size: int, progress: Progress = quiet) -> str:
         """SHA-256 of a file of exactly `size` bytes, in base64url. Nothing beyond them is read."""
-        state = hashlib.sha256()
+        return self.sight(name, size, None, progress).sha256
+
+    def sight(self, name: str, size: int, known: Sighting | None, progress: Progress = quiet) -> Sighting:
+        """A file of exactly `size` bytes: as `known`, if it is the same one unchanged since; else it is hashed."""
         with self.open(name) as file:
-            check_size(name, size, os.fstat(file.fileno()).st_size)
-            done = 0
+            before = os.fstat(file.fileno())
+            check_size(name, size, before.st_size)
+            if known is not None and known.is_of(before):
+                return known
+            state, done = hashlib.sha256(), 0
             for part in parts(name, file, size):
                 state.update(part)
                 done += len(part)
                 progress(done, size)
-        return b64u(state.digest())
+            sighting = Sighting.of(before, b64u(state.digest()))
+            if not sighting.is_of(os.fstat(file.fileno())):
+                raise SnapshotRefused(Step.FILES, f"{shown(name)} to rest while it is read", "it was changed")
+        return sighting
 
 
 def parts(name: str, file: io.FileIO, size: int) -> Iterator[memoryview]:

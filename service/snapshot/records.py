@@ -1,7 +1,9 @@
-"""Where sealed records lie and how one is found: the port and its LMDB implementation."""
+"""Where sealed records lie and how one is found: the port, a layer, and a delta over its base."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Final, Protocol
 
@@ -10,11 +12,12 @@ import lmdb
 from service.errors import LayerRejected, RecordUnreadable
 from service.rights.model import Absence, Contract
 from service.snapshot.entries import Entry, decode_entry
+from service.snapshot.mapped import LMDB_LIBRARY, MappedFile, map_file
 from service.snapshot.seal import PROBE_IDENTITY, LayerKey, open_sealed, opens_probe, record_key
 
+__all__ = ["LMDB_LIBRARY", "RECORDS_FILE", "Layer", "Layered", "RecordStore"]
+
 RECORDS_FILE: Final = "records.lmdb"
-#: LMDB 0.9's data format. Version 1.0 writes another one, which readers of this format refuse.
-LMDB_LIBRARY: Final = 0
 
 
 class RecordStore(Protocol):
@@ -44,26 +47,36 @@ class Layer:
     shorter than its pages kills the process on access (SIGBUS). Never opened with a writable map.
     """
 
-    __slots__ = ("_environment", "_get", "_key", "_salt", "_transaction")
+    __slots__ = ("_get", "_mapped", "_salt", "_transaction", "_undo", "key")
 
     def __init__(self, path: Path, key: LayerKey) -> None:
         """Opens a layer and its probe. Raises `LayerRejected`: no layer, cut short, or sealed with another pepper."""
-        self._key = key
+        self.key = key
         self._salt = key.salt
-        self._environment = _open(path)
-        try:
-            _check_length(self._environment, path)
+        with ExitStack() as undo:
+            self._mapped = map_file(path)
+            undo.callback(self._mapped.release)
+            _check_length(self._mapped, path)
             # One read transaction for life: the file never changes, so there is nothing to be kept up with.
-            self._transaction = self._environment.begin()
+            self._transaction = self._mapped.environment.begin()
+            undo.callback(self._transaction.abort)
             self._get = self._transaction.get
             self._check_probe()
-        except BaseException:
-            self._environment.close()
-            raise
+            self._undo = undo.pop_all()
 
     def lookup(self, identity: str) -> Entry | Absence:
         """The entry, tombstones included; a record that does not open or decode is `UNREADABLE`."""
-        derived = self._key.derive(identity)
+        return self.lookup_derived(self.key.derive(identity))
+
+    def find(self, identity: str) -> tuple[Contract, ...] | Absence:
+        """The contracts of an identity; a tombstone is `NO_RECORD`."""
+        found = self.lookup_derived(self.key.derive(identity))
+        if isinstance(found, Absence):
+            return found
+        return Absence.NO_RECORD if found.deleted else found.contracts
+
+    def lookup_derived(self, derived: bytes) -> Entry | Absence:
+        """`lookup`, by what this layer's key derives from the identity."""
         try:
             sealed = self._get(record_key(derived))
             if sealed is None:
@@ -72,6 +85,74 @@ class Layer:
         except (RecordUnreadable, lmdb.Error):
             return Absence.UNREADABLE
 
+    def lookup_over(self, identity: str, base_record_key: bytes) -> Entry | Absence:
+        """In a delta: what replaces the base's record of an identity; `NO_RECORD`: nothing, the base's holds."""
+        place = self.key.place(base_record_key)
+        try:
+            sealed = self._get(record_key(place))
+            if sealed is None:
+                return Absence.NO_RECORD
+            return self._open_over(self.key.derive(identity), place, sealed)
+        except (RecordUnreadable, lmdb.Error):
+            return Absence.UNREADABLE
+
+    def items(self) -> Iterator[tuple[bytes, bytes]]:
+        """Record keys and sealed values in ascending order of the keys, the probe included. Raises `LayerRejected`."""
+        try:
+            yield from self._transaction.cursor()
+        except lmdb.Error as error:
+            raise LayerRejected("the layer is damaged") from error
+
+    @property
+    def entries(self) -> int:
+        """How many records lie in the file, the probe not counted."""
+        return self._mapped.environment.stat()["entries"] - 1
+
+    def close(self) -> None:
+        """Unmap the file, unless another layer of this process reads it too."""
+        self._undo.close()
+
+    def _open_over(self, derived: bytes, place: bytes, sealed: bytes) -> Entry:
+        """A live entry under the identity's own key, else a tombstone under the place's. Raises `RecordUnreadable`.
+
+        A tombstone was sealed by somebody who did not know the identity, so its key can only come from its place.
+        """
+        try:
+            plaintext = open_sealed(derived, sealed, self._salt)
+        except RecordUnreadable:
+            entry = decode_entry(open_sealed(place, sealed, self._salt))
+            if not entry.deleted:
+                raise RecordUnreadable("only a tombstone is sealed under its place") from None
+            return entry
+        return decode_entry(plaintext)
+
+    def _check_probe(self) -> None:
+        try:
+            sealed = self._get(record_key(self.key.derive(PROBE_IDENTITY)))
+        except lmdb.Error as error:
+            raise LayerRejected("the layer is damaged") from error
+        if sealed is None or not opens_probe(self.key, sealed):
+            raise LayerRejected("the probe does not open: another pepper, another salt, or a damaged layer")
+
+
+class Layered:
+    """A delta over its base: at most two probes, and the delta has the last word.
+
+    What the delta holds but cannot open is `UNREADABLE`: the base's record would be the past.
+    """
+
+    __slots__ = ("_base", "_delta")
+
+    def __init__(self, delta: Layer, base: Layer) -> None:
+        self._delta = delta
+        self._base = base
+
+    def lookup(self, identity: str) -> Entry | Absence:
+        """The delta's entry, tombstones included; the base's where the delta says nothing."""
+        derived = self._base.key.derive(identity)
+        found = self._delta.lookup_over(identity, record_key(derived))
+        return self._base.lookup_derived(derived) if found is Absence.NO_RECORD else found
+
     def find(self, identity: str) -> tuple[Contract, ...] | Absence:
         """The contracts of an identity; a tombstone is `NO_RECORD`."""
         found = self.lookup(identity)
@@ -79,43 +160,14 @@ class Layer:
             return found
         return Absence.NO_RECORD if found.deleted else found.contracts
 
-    @property
-    def entries(self) -> int:
-        """How many records lie in the file, the probe not counted."""
-        return self._environment.stat()["entries"] - 1
-
     def close(self) -> None:
-        """Unmap the file."""
-        self._transaction.abort()
-        self._environment.close()
-
-    def _check_probe(self) -> None:
-        try:
-            sealed = self._get(record_key(self._key.derive(PROBE_IDENTITY)))
-        except lmdb.Error as error:
-            raise LayerRejected("the layer is damaged") from error
-        if sealed is None or not opens_probe(self._key, sealed):
-            raise LayerRejected("the probe does not open: another pepper, another salt, or a damaged layer")
+        """Let go of both layers."""
+        self._delta.close()
+        self._base.close()
 
 
-def _open(path: Path) -> lmdb.Environment:
-    try:
-        return lmdb.open(
-            str(path),
-            subdir=False,
-            readonly=True,
-            lock=False,  # one writer once, readers for ever: nothing to lock
-            readahead=False,  # at random, neighbours are not needed: 2 ms instead of 33 ms at the 99th percentile, cold
-            create=False,
-            max_dbs=0,
-            lib_version=LMDB_LIBRARY,
-        )
-    except lmdb.Error as error:
-        raise LayerRejected("not a layer this version can read") from error
-
-
-def _check_length(environment: lmdb.Environment, path: Path) -> None:
+def _check_length(mapped: MappedFile, path: Path) -> None:
     """A last look before pages are touched; whoever verifies digests has looked before."""
-    needed = (environment.info()["last_pgno"] + 1) * environment.stat()["psize"]
+    needed = (mapped.environment.info()["last_pgno"] + 1) * mapped.environment.stat()["psize"]
     if path.stat().st_size < needed:
         raise LayerRejected("the layer is cut short")

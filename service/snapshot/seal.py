@@ -14,6 +14,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
+from service.base64url import b64u
 from service.errors import RecordUnreadable
 from service.snapshot.entries import pad, unpad
 
@@ -44,6 +45,13 @@ class LayerKey:
         state = self._state.copy()
         state.update(identity.encode("ascii"))
         return state.finalize()
+
+    def place(self, base_record_key: bytes) -> bytes:
+        """64 bytes for what this delta says of a base's record: 16 record key; 48 more seal a tombstone.
+
+        They follow from the base's record key alone, because nobody remembers the identities of a base.
+        """
+        return self.derive(f"over|{b64u(base_record_key)}")
 
 
 def record_key(derived: bytes) -> bytes:

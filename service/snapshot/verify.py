@@ -7,8 +7,8 @@ size and digest are right. A refusal names its step, what was expected and what 
 from __future__ import annotations
 
 import datetime as dt
-import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -18,18 +18,32 @@ import orjson
 from service.base64url import sha256_b64u
 from service.errors import LayerRejected, SignatureRejected, SnapshotRefused, TrustRefused
 from service.jws import verify_general
-from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
+from service.snapshot.base import Base, check_named, find_base, of_base
+from service.snapshot.contents import check_digests, check_names, check_sizes, listed
+from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
-from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, Manifest, parse_manifest
-from service.snapshot.pages import check_pages
-from service.snapshot.records import RECORDS_FILE, Layer
+from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, BaseRef, Manifest, parse_manifest
+from service.snapshot.parallel import at_once
+from service.snapshot.records import RECORDS_FILE, Layer, Layered, RecordStore
 from service.snapshot.seal import LayerKey
+from service.snapshot.seen import Seen, Sightings
 from service.snapshot.steps import Step
 from service.snapshot.trust import RoleName, Trust
 
+#: Steps that a build, a signature or a publication takes by themselves, beside those that only verification takes.
+__all__ = [
+    "Conditions",
+    "Examination",
+    "Ordered",
+    "check_digests",
+    "check_names",
+    "check_sizes",
+    "open_layer",
+    "verify_signatures",
+]
+
 #: How far a builder's clock may run ahead of ours.
 CLOCK_LEEWAY: Final = dt.timedelta(minutes=5)
-_FILE_NAME: Final = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\.[a-z0-9]{1,8}", re.ASCII)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +64,8 @@ class Conditions:
 
     A candidate is judged by `floor` (None: this node's first load) and the guard, whose findings `accept`, the reason
     an operator gave, lets pass. What an order already activated is `ordered`: it must be that very snapshot, and its
-    sequence and counts were judged then.
+    sequence and counts were judged then. `bases` says where the held snapshot of a sequence lies, for deltas (None:
+    nothing is held). `seen` is what need not be hashed again: by default only what was hashed under these conditions.
     """
 
     trust: Trust
@@ -59,19 +74,29 @@ class Conditions:
     floor: Floor | None = None
     accept: str | None = None
     ordered: Ordered | None = None
+    bases: Callable[[int], Path] | None = None
+    seen: Seen = field(default_factory=Seen, compare=False)
+
+    def pepper(self, manifest: Manifest) -> bytes | None:
+        """The pepper a snapshot was sealed under, if it is held here."""
+        return self.peppers.get(manifest.pepper_kid)
 
 
 @dataclass(slots=True)
 class Examination:
     """One snapshot on its way through the steps, and what has been established so far.
 
-    `manifest`, `digest` and `signers` are set once step 3 holds; `findings` at step 9, accepted or not.
+    `manifest`, `digest` and `signers` are set once step 3 holds; `base`, for a delta, at step 6; `files` and
+    `base_files`, as they were found, at steps 6 and 7; `findings` at step 9, accepted or not.
     """
 
     conditions: Conditions
     manifest: Manifest | None = None
     digest: str = ""
     signers: frozenset[str] = frozenset()
+    base: Base | None = None
+    files: Sightings = field(default_factory=dict)
+    base_files: Sightings = field(default_factory=dict)
     findings: tuple[Finding, ...] = field(default=())
 
     @property
@@ -87,31 +112,32 @@ class Examination:
 
     def run(self, directory: Path, progress: Progress = quiet) -> Manifest:
         """All nine steps on a folder; its manifest. Raises `SnapshotRefused`."""
-        manifest, layer = self.open(directory, progress)
-        layer.close()
+        manifest, records = self.open(directory, progress)
+        records.close()
         return manifest
 
-    def open(self, directory: Path, progress: Progress = quiet) -> tuple[Manifest, Layer]:
-        """All nine steps on a folder; its manifest and its open layer. Raises `SnapshotRefused`."""
+    def open(self, directory: Path, progress: Progress = quiet) -> tuple[Manifest, RecordStore]:
+        """All nine steps on a folder; its manifest and its open records. Raises `SnapshotRefused`."""
         with Folder(directory) as folder:
             sizes = check_sizes(folder)  # 1
             manifest = self.read_manifest(folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES))  # 2 to 6
             check_names(manifest, sizes)  # 7
-            check_digests(manifest, folder, progress)
-        layer = open_layer(manifest, directory, self.conditions.peppers)  # 8
+            self._check_files(manifest, folder, progress)  # 6 and 7
+        records = self._open_records(manifest, directory)  # 8
         try:
             self._judge(manifest)  # 9
         except BaseException:
-            layer.close()
+            records.close()
             raise
-        return manifest, layer
+        return manifest, records
 
     def read_manifest(self, document: bytes) -> Manifest:
-        """Steps 2 to 6, for which the manifest alone is enough. Raises `SnapshotRefused`."""
+        """Steps 2 to 6, as far as manifests tell, the base's included. Raises `SnapshotRefused`."""
         manifest = self.read_signed(document)  # 2, 3
         self._check_dates(manifest)  # 4
         self._check_sequence(manifest)  # 5
-        _check_base(manifest)  # 6
+        if manifest.base is not None:
+            self._check_base(manifest, manifest.base)  # 6
         return manifest
 
     def read_signed(self, document: bytes) -> Manifest:
@@ -150,21 +176,47 @@ class Examination:
             expected = f"sequence {ordered.sequence} digest {ordered.digest}, as ordered"
             raise _refused(Step.SEQUENCE, expected, f"sequence {manifest.sequence} digest {self.digest}")
 
+    def _check_base(self, manifest: Manifest, named: BaseRef) -> None:
+        directory = find_base(named, self.conditions.bases)
+        held = Examination(self.conditions)
+        with of_base(named), Folder(directory) as folder:
+            sizes = check_sizes(folder)
+            base = held.read_signed(folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES))
+            check_named(manifest, named, base, held.digest)
+            check_names(base, sizes)
+        self.base = Base(directory, base)
+
+    def _check_files(self, manifest: Manifest, folder: Folder, progress: Progress) -> None:
+        """What takes long: the files of the base (6) and the snapshot's own (7), read at once."""
+        seen, pepper, base = self.conditions.seen, self.conditions.pepper, self.base
+
+        def of_the_base(step: Progress) -> Sightings:
+            if base is None or manifest.base is None:
+                return {}
+            return base.check_files(manifest.base, seen, pepper(base.manifest), step)
+
+        def own(step: Progress) -> Sightings:
+            return check_digests(manifest, folder, step, seen, pepper(manifest))
+
+        self.base_files, self.files = at_once((of_the_base, own), progress)
+
+    def _open_records(self, manifest: Manifest, directory: Path) -> RecordStore:
+        """A base alone, a delta over its base, or, where a delta holds nothing, the base it renews."""
+        peppers, base = self.conditions.peppers, self.base
+        if base is None:
+            return open_layer(manifest, directory, peppers)
+        with ExitStack() as undo:
+            lower = open_layer(base.manifest, base.directory, peppers)
+            undo.callback(lower.close)
+            records = Layered(open_layer(manifest, directory, peppers), lower) if manifest.files else lower
+            undo.pop_all()
+        return records
+
     def _judge(self, manifest: Manifest) -> None:
         self.findings = () if self.conditions.ordered else check_guard(manifest, self.conditions.floor)
         if self.findings and not self.conditions.accept:
             found = "; ".join(str(finding) for finding in self.findings)
             raise _refused(Step.GUARD, "no finding of the guard, or a reason to accept them", found)
-
-
-def check_sizes(folder: Folder) -> dict[str, int]:
-    """Step 1: names and sizes in the folder, none beyond what a snapshot can need. Raises `SnapshotRefused`."""
-    sizes = folder.sizes()
-    for name, size in sizes.items():
-        limit = MAX_MANIFEST_BYTES if name == MANIFEST_FILE else MAX_FILE_BYTES
-        if size > limit:
-            raise _refused(Step.SIZE, f"{shown(name)} of at most {limit} bytes", f"{size} bytes")
-    return sizes
 
 
 def verify_signatures(document: bytes, trust: Trust, now: dt.datetime) -> tuple[bytes, frozenset[str]]:
@@ -181,42 +233,6 @@ def verify_signatures(document: bytes, trust: Trust, now: dt.datetime) -> tuple[
     return payload, names
 
 
-def check_names(manifest: Manifest, sizes: Mapping[str, int]) -> None:
-    """Step 7, first half: the folder holds the manifest and its files, nothing else. Raises `SnapshotRefused`."""
-    names = {entry.name for entry in manifest.files}
-    for name in names:
-        # A signed name is still not allowed to lead anywhere else.
-        if not _FILE_NAME.fullmatch(name) or name == MANIFEST_FILE:
-            raise _refused(Step.FILES, "plain file names", f"{shown(name)}")
-    if names != {RECORDS_FILE}:
-        raise _refused(Step.FILES, f"exactly the data file {RECORDS_FILE}", _listed(names))
-    if missing := (names | {MANIFEST_FILE}) - set(sizes):
-        raise _refused(Step.FILES, f"the file {_listed(missing)}", "none")
-    if extra := set(sizes) - names - {MANIFEST_FILE}:
-        raise _refused(Step.FILES, "no other file than the manifest names", _listed(extra))
-
-
-def check_digests(manifest: Manifest, folder: Folder, progress: Progress = quiet) -> None:
-    """Step 7, second half: regular files of the signed size, SHA-256 and form. Raises `SnapshotRefused`."""
-    for entry in manifest.files:
-        found = folder.digest(entry.name, entry.size, progress)
-        if found != entry.sha256:
-            raise _refused(Step.FILES, f"{shown(entry.name)} of SHA-256 {entry.sha256}", f"{found}: altered")
-        _check_form(entry.name, manifest.counts.entries, folder)
-
-
-def _check_form(name: str, entries: int, folder: Folder) -> None:
-    """What was signed may still be damaged, by mistake or on purpose, and the engine would follow it anywhere."""
-    expected = f"{shown(name)} to be a whole layer of {entries} records and a probe"
-    try:
-        with folder.open(name) as file:
-            found = check_pages(file) - 1
-    except (LayerRejected, OSError) as error:
-        raise _refused(Step.FILES, expected, str(error)) from error
-    if found != entries:
-        raise _refused(Step.FILES, expected, f"{found} records")
-
-
 def open_layer(manifest: Manifest, directory: Path, peppers: Mapping[str, bytes]) -> Layer:
     """Step 8: the layer, whose probe opens under a pepper we hold. Raises `SnapshotRefused`.
 
@@ -224,18 +240,11 @@ def open_layer(manifest: Manifest, directory: Path, peppers: Mapping[str, bytes]
     """
     pepper = peppers.get(manifest.pepper_kid)
     if pepper is None:
-        raise _refused(Step.PEPPER, f"pepper {_listed(set(peppers))}", f"{shown(manifest.pepper_kid)}: not held here")
+        raise _refused(Step.PEPPER, f"pepper {listed(set(peppers))}", f"{shown(manifest.pepper_kid)}: not held here")
     try:
         return Layer(directory / RECORDS_FILE, LayerKey(pepper, manifest.salt_bytes))
     except (LayerRejected, ValueError) as error:
         raise _refused(Step.PEPPER, f"the probe to open under pepper {manifest.pepper_kid}", str(error)) from error
-
-
-def _check_base(manifest: Manifest) -> None:
-    # A delta needs the base it names, held here and verified; until deltas are held, none can be.
-    if manifest.base is not None:
-        found = f"a delta over base {manifest.base.sequence}, which is not held here"
-        raise _refused(Step.BASE, "a base snapshot, or a delta whose base is held", found)
 
 
 def _who_signed(document: bytes, kids: frozenset[str], names: frozenset[str]) -> str:
@@ -244,16 +253,12 @@ def _who_signed(document: bytes, kids: frozenset[str], names: frozenset[str]) ->
     if not total:
         return "no signature"
     strangers = total - len(kids)
-    said = [f"{len(names)} of them ({_listed(names)})" if names else "none of them"]
+    said = [f"{len(names)} of them ({listed(names)})" if names else "none of them"]
     if len(kids) > len(names):
         said.append("one person signed with several keys and counts once")
     if strangers:
         said.append(f"{strangers} by keys the trust file does not know")
     return ", ".join(said)
-
-
-def _listed(names: set[str] | frozenset[str]) -> str:
-    return ", ".join(shown(name) for name in sorted(names)[:8]) or "none"
 
 
 def _time(instant: dt.datetime) -> str:

@@ -60,7 +60,7 @@ def extra(**members: Any) -> Bend:
     def bend(forge: Forge, payload: bytes) -> Signature:
         jwk = json.loads(json.dumps(dict(forge.key("stranger").public.jwk)))
         filled = {name: jwk if value == "own key" else value for name, value in members.items()}
-        return forge.signature(payload, "stranger", kid=forge.key("signer-2").kid, **filled)
+        return forge.signature(payload, "stranger", **{"kid": forge.key("signer-2").kid, **filled})
 
     return bend
 

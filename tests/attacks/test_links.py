@@ -70,6 +70,25 @@ def test_a_link_planted_where_the_next_snapshot_will_lie_is_not_followed(
     assert sorted(path.name for path in planted.iterdir()) == [MANIFEST, RECORDS]
 
 
+def test_a_file_planted_where_the_next_snapshot_will_lie_stops_nothing(victim: Victim, second: Path):
+    (victim.home / "snapshots" / "2").write_bytes(b"in the way")
+    victim.takes(second, 2)
+
+
+def test_a_link_among_the_held_snapshots_is_not_activated(victim: Victim, forge: Forge, second: Path):
+    planted = victim.home / "snapshots" / "2"
+    planted.symlink_to(forge.copy(second))
+    before = victim.state()
+    said = victim.relais("snapshot", "activate", "2")
+    assert (said.status, said.err) == (
+        1,
+        "relais: snapshot 2 is not held here: relais snapshot list shows those that are\n",
+    )
+    assert victim.state() == before
+    assert victim.held() == {1: "active"}
+    victim.takes(second, 2)
+
+
 def test_a_held_file_that_became_a_link_does_not_open(victim: Victim, forge: Forge, second: Path):
     victim.takes(second, 2)
     held = victim.home / "snapshots" / "2"

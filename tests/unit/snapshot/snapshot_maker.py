@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
-from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -15,19 +14,20 @@ from service.base64url import b64u, sha256_b64u
 from service.jwk import PrivateKey, parse_private_jwk, private_jwk
 from service.jws import sign_general
 from service.rights.model import Contract, OnUnknown, StandIn
-from service.snapshot.entries import encode_contract, encode_entry
 from service.snapshot.guard import Floor, floor_of
-from service.snapshot.manifest import MANIFEST_TYP, AmcEntry, Counts, FileEntry, Manifest, encode_manifest
-from service.snapshot.seal import LayerKey, record_key, seal, seal_probe
+from service.snapshot.manifest import MANIFEST_TYP, AmcEntry, BaseRef, Counts, FileEntry, Manifest, encode_manifest
+from service.snapshot.seal import LayerKey
+from service.snapshot.signing import read_draft
 from service.snapshot.trust import Role, RoleName, Signer, Trust, encode_trust, parse_trust
 from service.snapshot.verify import Conditions
-from service.snapshot.writer import LayerWriter
+from tests.unit.snapshot.layer_maker import People, base_items, delta_items, write_layer
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
 AMC = "0775671993"
 IDENTITY = "nir|1850575116001|1985-05-12|1"
 PEPPER_KID = "pepper-2024"
 SALT = bytes(range(16))
+DELTA_SALT = bytes(range(16, 32))
 POLICY = StandIn(
     allowed=True, renewal_grace_days=60, closed_trust_days=3, max_age_days=30, on_unknown=OnUnknown.CHECK_CARD
 )
@@ -109,6 +109,28 @@ class SnapshotMaker:
         self.sign(directory, manifest)
         return directory
 
+    def make_delta(self, base: Path, people: People, name: str = "delta", /, **changes: Any) -> Path:
+        """A signed delta of sequence 6 over a made base; nobody changes in an empty one."""
+        directory = self.root / name
+        directory.mkdir()
+        named = read_draft(base)
+        lower = LayerKey(self.pepper, named.manifest.salt_bytes)
+        data = directory / "records.lmdb"
+        if people:
+            key = LayerKey(self.pepper, DELTA_SALT)
+            write_layer(data, key, delta_items(key, lower, people))
+        members = {
+            "kind": "delta",
+            "sequence": 6,
+            "base": BaseRef(named.manifest.sequence, named.digest),
+            "salt": b64u(DELTA_SALT) if people else None,
+            "files": self.manifest(data).files if people else (),
+            "counts": Counts(entries=len(people), people=1, contracts=1, rejected=0, dropped=0),
+        }
+        whole = self.manifest(base / "records.lmdb")
+        self.sign(directory, msgspec.structs.replace(whole, **{**members, **changes}))
+        return directory
+
     def manifest(self, data: Path) -> Manifest:
         content = data.read_bytes()
         return Manifest(
@@ -133,14 +155,7 @@ class SnapshotMaker:
 
     def _write_layer(self, path: Path) -> None:
         key = LayerKey(self.pepper, SALT)
-        items = [seal_probe(key)]
-        for identity, contracts in self.people.items():
-            derived = key.derive(identity)
-            plaintext = encode_entry(0, sorted(encode_contract(one) for one in contracts))
-            items.append((record_key(derived), seal(derived, plaintext, SALT)))
-        with closing(LayerWriter(path, 1 << 20)) as writer:
-            writer.append(sorted(items))
-            writer.finish()
+        write_layer(path, key, base_items(key, self.people))
 
 
 def conditions(**changes: Any) -> Conditions:

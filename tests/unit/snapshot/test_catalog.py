@@ -338,9 +338,11 @@ def test_only_the_latest_superseded_snapshots_stay(maker: SnapshotMaker, catalog
 def test_a_held_snapshot_is_verified_again_before_a_pin(maker: SnapshotMaker, catalog: Catalog):
     examination = catalog.take(maker.make(), conditions())
     ordered = Ordered(5, examination.digest, may_be_expired=False)
-    assert catalog.verify_held(ordered, conditions(floor=floor(sequence=9))).sequence == 5
+    assert catalog.examine(5, conditions(floor=floor(sequence=9), ordered=ordered)).digest == examination.digest
     with pytest.raises(SnapshotRefused):
-        catalog.verify_held(ordered, conditions(now=NOW + dt.timedelta(days=8)))
+        catalog.examine(5, conditions(now=NOW + dt.timedelta(days=8), ordered=ordered))
+    with pytest.raises(OperatorError, match="not held"):
+        catalog.examine(6, conditions())
 
 
 def test_a_home_without_snapshots_holds_none(catalog: Catalog):

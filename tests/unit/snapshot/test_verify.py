@@ -73,7 +73,7 @@ def test_an_endless_manifest_is_not_read(maker: SnapshotMaker):
 def test_an_endless_data_file_is_refused_before_anything_is_parsed(
     maker: SnapshotMaker, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr("service.snapshot.verify.MAX_FILE_BYTES", 1000)
+    monkeypatch.setattr("service.snapshot.contents.MAX_FILE_BYTES", 1000)
     assert refusal(maker.make()).step == Step.SIZE
 
 
@@ -226,7 +226,8 @@ def test_a_delta_is_refused_until_its_base_is_held(maker: SnapshotMaker):
     base = BaseRef(4, sha256_b64u(b"base"))
     error = refusal(maker.make(kind="delta", base=base))
     assert error.step == Step.BASE
-    assert "base 4" in error.found
+    assert error.expected == f"base 4, digest {base.sha256}, held here: relais snapshot hold its folder first"
+    assert error.found == "no snapshot 4"
 
 
 # 7: files

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from service.cli.activation import quarantined
+from service.cli.holdings import quarantined
 from service.control.state import Activation, Floor, State
 
 NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
