@@ -12,13 +12,22 @@ import re
 import signal
 import sqlite3
 import stat
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from service.cli.common import open_home
 from service.cli.main import _run
+from service.clock import SystemClock
+from service.rights.model import Absence, Contract
+from service.snapshot.opened import open_snapshot
+from service.snapshot.pepper import load_peppers
+from service.snapshot.trustfile import load_trust
+from service.snapshot.verify import Ordered
+
+Contracts = tuple[Contract, ...] | Absence
 
 #: What a refusal itself writes, and what belongs to no state: locks, and the databases, whose rows are read instead.
 _PASSING: Final = re.compile(r"snapshots/last-load\.verdict\.json|.*\.lock|run/.*|control/.*\.db(-wal|-shm)?")
@@ -74,6 +83,25 @@ class Victim:
     def load(self, folder: Path, *words: str) -> Said:
         """`relais snapshot load`."""
         return self.relais("snapshot", "load", folder, *words)
+
+    def find(self, identities: Iterable[str], sequence: int | None = None) -> dict[str, Contracts]:
+        """What the held snapshot (default: the active one) knows of people, opened as a worker opens it."""
+        place, settings = open_home(self.home)
+        payload = json.loads((place.snapshots / str(sequence or self.state().active) / "manifest.json").read_bytes())
+        digest = hashlib.sha256(_decoded(payload["payload"])).digest()
+        number = json.loads(_decoded(payload["payload"]))["sequence"]
+        now = SystemClock().now()
+        snapshot = open_snapshot(
+            place.snapshots / str(number),
+            Ordered(number, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()),
+            trust=load_trust(place.trust, now, demo=settings.instance.demo),
+            peppers=load_peppers(place.path(settings.keys.pepper)),
+            now=now,
+        )
+        try:
+            return {identity: snapshot.find(identity) for identity in identities}
+        finally:
+            snapshot.close()
 
     def held(self) -> dict[int, str]:
         """State by sequence, as `relais snapshot list` says it."""
@@ -148,9 +176,12 @@ def in_child(work: Callable[[], int]) -> int:
 
 
 def _payload(jws: str) -> dict[str, Any]:
-    body = jws.split(".")[1]
-    payload: dict[str, Any] = json.loads(base64.urlsafe_b64decode(body + "=" * (-len(body) % 4)))
+    payload: dict[str, Any] = json.loads(_decoded(jws.split(".")[1]))
     return payload
+
+
+def _decoded(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
 
 
 def _content(path: Path) -> str:
