@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.forge import SIGNERS, Forge
-from tests.attacks.victim import Victim
+from tests.attacks.victim import Contracts, Victim
 from tests.attacks.wrong_clock import WrongClock, set_wrong
 from tests.fleet import Installation
 
@@ -67,3 +68,21 @@ def forge(victim: Victim, tmp_path: Path) -> Forge:
 def clock(monkeypatch: pytest.MonkeyPatch) -> WrongClock:
     """The clock every command of this process reads."""
     return set_wrong(monkeypatch)
+
+
+@pytest.fixture
+def truth(victim: Victim) -> dict[str, Contracts]:
+    """What the good snapshot knows of everybody in it, by each of their identities."""
+    rows = [json.loads(line) for line in (victim.home / "demo" / "rows.ndjson").read_bytes().splitlines()]
+    persons = [f"{row['birth_date']}|{row['birth_rank']}" for row in rows]
+    people = [f"nir|{row['nir'][:13]}|{person}" for row, person in zip(rows, persons, strict=True)]
+    members = [f"amc|{row['amc']}|{row['member']}|{person}" for row, person in zip(rows, persons, strict=True)]
+    found = victim.find(dict.fromkeys([*people, *members]))
+    assert any(isinstance(contracts, tuple) for contracts in found.values())
+    return {one: contracts for one, contracts in found.items() if isinstance(contracts, tuple)}
+
+
+@pytest.fixture
+def people(truth: dict[str, Contracts]) -> list[str]:
+    """Identities by NIR of people who are known, each once."""
+    return [one for one in truth if one.startswith("nir|")]

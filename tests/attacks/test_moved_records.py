@@ -27,13 +27,6 @@ def identity(row: dict[str, Any]) -> str:
     return f"nir|{row['nir'][:13]}|{row['birth_date']}|{row['birth_rank']}"
 
 
-@pytest.fixture
-def people(victim: Victim) -> list[str]:
-    """Identities of people of the demo, each once."""
-    rows = [json.loads(line) for line in (victim.home / "demo" / "rows.ndjson").read_bytes().splitlines()]
-    return list(dict.fromkeys(map(identity, rows)))
-
-
 def another_record_key(forge: Forge, second: Path, first: Path, one: str, other: str) -> Records:
     """The value of one person at the place of another, in the same layer."""
     key = forge.layer_key(second)

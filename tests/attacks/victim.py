@@ -84,15 +84,17 @@ class Victim:
         """`relais snapshot load`."""
         return self.relais("snapshot", "load", folder, *words)
 
-    def find(self, identities: Iterable[str], sequence: int | None = None) -> dict[str, Contracts]:
-        """What the held snapshot (default: the active one) knows of people, opened as a worker opens it."""
+    def find(
+        self, identities: Iterable[str], sequence: int | None = None, folder: Path | None = None
+    ) -> dict[str, Contracts]:
+        """What a snapshot (default: the active one) knows of people, opened as a worker opens it."""
         place, settings = open_home(self.home)
-        payload = json.loads((place.snapshots / str(sequence or self.state().active) / "manifest.json").read_bytes())
-        digest = hashlib.sha256(_decoded(payload["payload"])).digest()
-        number = json.loads(_decoded(payload["payload"]))["sequence"]
+        folder = folder or place.snapshots / str(sequence or self.state().active)
+        payload = _decoded(json.loads((folder / "manifest.json").read_bytes())["payload"])
+        digest, number = hashlib.sha256(payload).digest(), json.loads(payload)["sequence"]
         now = SystemClock().now()
         snapshot = open_snapshot(
-            place.snapshots / str(number),
+            folder,
             Ordered(number, base64.urlsafe_b64encode(digest).rstrip(b"=").decode()),
             trust=load_trust(place.trust, now, demo=settings.instance.demo),
             peppers=load_peppers(place.path(settings.keys.pepper)),
