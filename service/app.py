@@ -29,8 +29,9 @@ from service.keyring import load_officers, load_order_key, load_order_keys, load
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
+from service.snapshot.lookout import Lookout
 from service.snapshot.pepper import load_peppers
-from service.snapshot.trustfile import load_trust
+from service.snapshot.truststore import TrustStore
 from service.web import admin_api, routes
 from service.web.answering import Answerer
 from service.web.context import CONTEXT, Context
@@ -81,6 +82,7 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         view=ledger.state.view(clock.now()),
         spread=lambda low, high: low + secrets.randbelow(high - low + 1),
         ledger_status=lambda: ledger.status,
+        lookout=Lookout(home, settings),
     )
     app = web.Application(client_max_size=settings.limits.batch_bytes)
     app[CONTEXT] = context
@@ -139,7 +141,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
 def _vault(home: Home, settings: Settings) -> Vault:
     return Vault(
         catalog=Catalog.of(home),
-        load_trust=lambda now: load_trust(home.trust, now, demo=settings.instance.demo),
+        load_trust=TrustStore.of(home, demo=settings.instance.demo).load,
         load_peppers=lambda: load_peppers(home.path(settings.keys.pepper)),
         out_of_scope=settings.query.out_of_scope_amcs,
     )

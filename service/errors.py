@@ -19,6 +19,11 @@ RelaisError
 │   └── ReceiptRejected       a receipt does not hold; `reason` is its code
 ├── BuildError                a snapshot cannot be built from these inputs
 │   └── RowRejected           one source row is bad
+├── DepotError                where snapshots are published: a folder or a bucket
+│   ├── DepotUnavailable      it does not answer (status 3); DepotTooSlow: it drips
+│   ├── DepotDenied · DepotMissing
+│   ├── DepotConflict         a name holds other bytes, or the pointer was moved by somebody else
+│   └── DepotRejected         what lies there is not what may lie there
 ├── ControlError              orders and shared state
 │   └── StoreUnavailable · ChainBroken · VersionConflict
 ├── JournalError
@@ -215,6 +220,34 @@ class RowRejected(BuildError):
         super().__init__(f"{column or 'row'}: {fault}")
         self.column = column
         self.fault = fault
+
+
+class DepotError(RelaisError, code="depot_error"):
+    """Where snapshots are published. No text of it holds credentials, or what a server said beyond a code."""
+
+
+class DepotUnavailable(DepotError, code="depot_unavailable"):
+    """Nobody answers, or the answer broke off: worth trying again."""
+
+
+class DepotTooSlow(DepotError, code="depot_too_slow"):
+    """The bytes come more slowly than `sync.min_bytes_per_second`."""
+
+
+class DepotDenied(DepotError, code="depot_denied"):
+    """Credentials are missing, wrong or expired, or do not allow it."""
+
+
+class DepotMissing(DepotError, code="depot_missing"):
+    """No such name."""
+
+
+class DepotConflict(DepotError, code="depot_conflict"):
+    """A name already holds other bytes, or `latest` is no longer what it was when it was read."""
+
+
+class DepotRejected(DepotError, code="depot_rejected"):
+    """What lies there is not what may lie there: a pointer that is none, an object without an end."""
 
 
 class ControlError(RelaisError, code="control_error"):

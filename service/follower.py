@@ -21,6 +21,7 @@ from service.errors import RelaisError
 from service.rights.model import Knowledge
 from service.snapshot.catalog import Catalog
 from service.snapshot.opened import Snapshot, open_snapshot
+from service.snapshot.supply import Code
 from service.snapshot.trust import Trust
 from service.snapshot.verify import Ordered
 from service.web.context import Context
@@ -66,6 +67,7 @@ class Follower:
         self._opening: asyncio.Task[None] | None = None
         self._wanted: Activation | None = None
         self._latest_seen = context.clock.now()
+        self._warned: set[Code] = set()
         self.on_followed: Callable[[], None] = lambda: None
 
     async def follow(self, view: View) -> None:
@@ -83,11 +85,23 @@ class Follower:
             self._opening = asyncio.create_task(self._open(), name="snapshot")
 
     def serving(self) -> tuple[int | None, int]:
-        """The sequence and the order version this worker serves, asked at each heartbeat; looks at the clock too."""
+        """The sequence and order version this worker serves; asked at each heartbeat, it looks at clock and supply."""
         context = self._context
         if self._clock_suspect(context.knowledge, context.view) != context.clock_suspect:
             self._publish(context.view, context.snapshot, context.knowledge)
+        self._log_supply()
         return (None if context.snapshot is None else context.snapshot.sequence), context.view.version
+
+    def _log_supply(self) -> None:
+        """Say a warning once when it comes and once when it goes."""
+        supply = self._context.supply(self._context.clock.now())
+        warned = {warning.code: warning.detail for warning in supply.warnings}
+        for code, detail in warned.items():
+            if code not in self._warned:
+                _LOG.warning("supply_warning", code=code.value, detail=detail)
+        for code in self._warned - warned.keys():
+            _LOG.info("supply_warning_over", code=code.value)
+        self._warned = set(warned)
 
     async def settled(self) -> None:
         """Wait, though not for ever, until the snapshot wanted at the start is open."""

@@ -39,6 +39,7 @@ _SMALL_ORDER: Final = frozenset(
         "c7176a703d4dd84fba3c0b760d10670f2a2053fa2c39ccc64ec7fd7792ac037a",
     )
 )
+_ES256: Final = ECAlgorithm(ECAlgorithm.SHA256)
 #: JSON members that carry the secret part of a key (RFC 7518 §6).
 _PRIVATE_MEMBERS: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 
@@ -55,7 +56,7 @@ class PublicKey:
 
 @dataclass(frozen=True, slots=True)
 class PrivateKey:
-    """A signing key and its public half. `repr` never shows the secret."""
+    """A signing key and its public half: the `Signer` whose key lies in a file. `repr` never shows the secret."""
 
     key: SigningKey
     public: PublicKey
@@ -67,6 +68,17 @@ class PrivateKey:
     def kid(self) -> str:
         """RFC 7638 thumbprint of the public half."""
         return self.public.kid
+
+    @property
+    def alg(self) -> str:
+        """The one JWS algorithm of the key."""
+        return self.public.alg
+
+    def sign(self, message: bytes) -> bytes:
+        """The signature of a message, as JWS carries it."""
+        if isinstance(self.key, Ed25519PrivateKey):
+            return self.key.sign(message)
+        return _ES256.sign(message, self.key)
 
 
 def thumbprint(jwk: Mapping[str, Any]) -> str:

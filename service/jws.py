@@ -6,14 +6,15 @@ another, and `kid` is the key's RFC 7638 thumbprint.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import jwt
 
 from service.base64url import b64u, b64u_decode
-from service.errors import SignatureRejected
+from service.errors import KeyRejected, SignatureRejected
 from service.jwk import PrivateKey, PublicKey
+from service.signer import SIGNATURE_BYTES, Signer
 from service.strictjson import canonical, parse_json_object
 
 _JWS: Final = jwt.PyJWS(algorithms=["EdDSA", "ES256"])
@@ -41,17 +42,44 @@ def verify_compact(token: str, typ: str, keys: Mapping[str, PublicKey]) -> bytes
     return b64u_decode(body)
 
 
-def sign_general(payload: bytes, typ: str, keys: Sequence[PrivateKey]) -> bytes:
+def sign_general(payload: bytes, typ: str, signers: Sequence[Signer]) -> bytes:
     """JWS General JSON Serialization (RFC 7515 §7.2.1), one signature a key."""
     body = b64u(payload)
-    return _general(body, [_general_signature(body, typ, key) for key in keys])
+    return _general(body, [_general_signature(body, typ, signer) for signer in signers])
 
 
-def add_signature(document: bytes, typ: str, key: PrivateKey) -> bytes:
+def add_signature(document: bytes, typ: str, signer: Signer) -> bytes:
     """The same General JWS with a further signature (or the key's own one made anew). Raises `SignatureRejected`."""
     body, signatures = _parse_general(document)
-    kept = [entry for entry in signatures if _parse_header(entry["protected"], typ)["kid"] != key.kid]
-    return _general(body, [*kept, _general_signature(body, typ, key)])
+    kept = [entry for entry in signatures if _parse_header(entry["protected"], typ)["kid"] != signer.kid]
+    return _general(body, [*kept, _general_signature(body, typ, signer)])
+
+
+def detached_signature(document: bytes, typ: str, signer: Signer) -> bytes:
+    """A General JWS of the same payload that holds this one signature: what travels back from a signer's machine."""
+    body, _ = _parse_general(document)
+    return _general(body, [_general_signature(body, typ, signer)])
+
+
+def merge_signatures(documents: Iterable[bytes], typ: str, keys: Mapping[str, PublicKey]) -> bytes:
+    """One General JWS with the signatures of all, one a key, in the order of their kids.
+
+    All must have one payload, byte by byte, and a signature by one of `keys` (by kid) must hold. Neither the order
+    nor the number of times a document is given matters. Raises `SignatureRejected`.
+    """
+    bodies: set[str] = set()
+    by_kid: dict[str, dict[str, str]] = {}
+    for document in documents:
+        verify_general(document, typ, keys)
+        body, signatures = _parse_general(document)
+        bodies.add(body)
+        for entry in signatures:
+            kid = _parse_header(entry["protected"], typ)["kid"]
+            # An ES256 signature made again differs from the former: either holds, so one rule picks for any order.
+            by_kid[kid] = min(entry, by_kid.get(kid, entry), key=lambda each: (each["protected"], each["signature"]))
+    if len(bodies) != 1:
+        raise SignatureRejected("made for another payload")
+    return _general(bodies.pop(), [by_kid[kid] for kid in sorted(by_kid)])
 
 
 def verify_general(document: bytes, typ: str, keys: Mapping[str, PublicKey]) -> tuple[bytes, frozenset[str]]:
@@ -107,10 +135,13 @@ def _verifies(key: PublicKey, signed: bytes, signature: bytes) -> bool:
     return bool(algorithm.verify(signed, key.key, signature))
 
 
-def _general_signature(body: str, typ: str, key: PrivateKey) -> dict[str, str]:
-    head = b64u(canonical({"alg": key.public.alg, "kid": key.kid, "typ": typ}))
-    algorithm = _JWS.get_algorithm_by_name(key.public.alg)
-    return {"protected": head, "signature": b64u(algorithm.sign(f"{head}.{body}".encode("ascii"), key.key))}
+def _general_signature(body: str, typ: str, signer: Signer) -> dict[str, str]:
+    head = b64u(canonical({"alg": signer.alg, "kid": signer.kid, "typ": typ}))
+    signature = signer.sign(f"{head}.{body}".encode("ascii"))
+    if len(signature) != SIGNATURE_BYTES:
+        # What a token gives in DER would be refused by every reader, and the whole document with it.
+        raise KeyRejected(f"key {signer.kid} gave {len(signature)} bytes, not a signature of {SIGNATURE_BYTES}")
+    return {"protected": head, "signature": b64u(signature)}
 
 
 def _general(body: str, signatures: Sequence[Mapping[str, str]]) -> bytes:

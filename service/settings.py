@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta
@@ -94,10 +94,37 @@ class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
 
 class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
-    """How many superseded snapshots stay for a rollback, and how close to expiry status begins to warn (hours)."""
+    """How many superseded snapshots stay for a rollback, and when status begins to warn (hours).
+
+    `expiry_warning_hours` before the end, `stale_warning_hours` after what serves was made (0: never).
+    """
 
     keep: Annotated[int, Meta(ge=0)] = 3
     expiry_warning_hours: Annotated[int, Meta(ge=0)] = 48
+    stale_warning_hours: Annotated[int, Meta(ge=0)] = 36
+
+
+class TrustSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How close to the end of the trust file operators are warned (days)."""
+
+    expiry_warning_days: Days = 30
+
+
+class SyncSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """Pulling snapshots from a depot: where from, how often, and how much patience (seconds, bytes, tries).
+
+    `allow_http` lets an endpoint do without TLS; `spare_bytes` is the room on the disk that a download leaves alone.
+    """
+
+    url: str = ""
+    every_seconds: Seconds = 60.0
+    activate: Literal["auto", "manual"] = "auto"
+    min_bytes_per_second: Count = 64 * 1024
+    attempts: Count = 6
+    connect_seconds: Seconds = 5.0
+    read_seconds: Seconds = 15.0
+    allow_http: bool = False
+    spare_bytes: Annotated[int, Meta(ge=0)] = 256 * 1024 * 1024
 
 
 class Settings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -112,6 +139,8 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
+    trust: TrustSettings = TrustSettings()
+    sync: SyncSettings = SyncSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +172,11 @@ class Home:
     def snapshots(self) -> Path:
         """Staged and verified snapshots, one folder a sequence."""
         return self.root / "snapshots"
+
+    @property
+    def incoming(self) -> Path:
+        """Downloads under way, one folder a snapshot."""
+        return self.root / "incoming"
 
     @property
     def orders(self) -> Path:

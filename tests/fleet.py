@@ -79,7 +79,7 @@ class Installation:
             self._servers[server] = subprocess.Popen(
                 [sys.executable, "-m", "service", "serve", server, "--home", str(self.home)],
                 cwd=REPOSITORY,
-                env=self._environment({f"RELAIS_{server.upper()}_WORKERS": str(workers)}),
+                env=self.environ({f"RELAIS_{server.upper()}_WORKERS": str(workers)}),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
@@ -139,7 +139,7 @@ class Installation:
         done = subprocess.run(
             [sys.executable, "-m", "service", *words, *(("--home", str(self.home)) if at_home else ())],
             cwd=REPOSITORY,
-            env=self._environment(),
+            env=self.environ(),
             stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
@@ -240,7 +240,8 @@ class Installation:
         query: dict[str, Any] = json.loads((self.home / "demo" / f"{name}.json").read_bytes())
         return query
 
-    def _environment(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+    def environ(self, more: Mapping[str, str] | None = None) -> dict[str, str]:
+        """What a process of this installation finds in its environment."""
         ours = {name: value for name, value in os.environ.items() if not name.startswith(("RELAIS_", "PORT"))}
         ports = {f"RELAIS_{server.upper()}_PORT": str(port) for server, port in self.ports.items()}
         return {**ours, **ports, **self.environment, **(more or {})}

@@ -2,41 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from service.cli.admission import activation_order, check_accept, conditions, current_state, noted, remember_floor
 from service.cli.aside import aside
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
-from service.cli.ordering import await_fleet, give_order, open_ledger
+from service.cli.fetching import local_folder
+from service.cli.ordering import append_orders, await_fleet, order_members
 from service.cli.progress import Meter
-from service.clock import SystemClock
-from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.cli.pruning import prune_superseded
+from service.cli.rehearsal import rehearse
+from service.control.format import Order
 from service.control.state import State
 from service.errors import OperatorError
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
-from service.snapshot.floor import FLOOR_FILE, counts_of, floor_of_order, load_floor, raise_floor
-from service.snapshot.guard import floor_of, higher_floor
-from service.snapshot.pepper import load_peppers
-from service.snapshot.trustfile import load_trust
-from service.snapshot.verify import Conditions, Examination
+from service.snapshot.depot import is_url
+from service.snapshot.guard import floor_of
+from service.snapshot.verdict import verdict_of
+from service.snapshot.verify import Examination
 
 SequenceArgument = Annotated[int, Parameter(help="A sequence that `relais snapshot list` shows.")]
 AcceptOption = Annotated[str | None, Parameter(help="Why the guard's findings are right this time; put on record.")]
 
 
 def load(
-    source: Annotated[Path, Parameter(help="The folder of a signed snapshot.")],
+    source: Annotated[str, Parameter(help="The folder of a signed snapshot, or the URL of a depot: its latest.")],
     /,
     *,
     dry_run: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Only verify a copy and say what would happen.")
+        bool,
+        Parameter(negative="", show_default=False, help="Compare with what serves, say what would be refused."),
     ] = False,
     accept: AcceptOption = None,
+    at_least: Annotated[
+        int, Parameter(show_default=False, help="Refuse a lower sequence: for a node that knows of none yet.")
+    ] = 1,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
@@ -45,23 +52,19 @@ def load(
     A refusal names the step, what was expected and what was found, here and in DIR.verdict.json; what serves goes on
     serving. Loading the active snapshot again changes nothing.
     """
+    check_accept(accept)
     place, settings = open_home(home)
-    state = current_state(place, settings)
-    catalog, judged_by = Catalog.of(place), conditions(place, settings, state, accept)
-    with Meter() as meter:
-        examination = aside(
-            lambda progress: catalog.take(source, judged_by, keep=not dry_run, progress=progress), meter.stage("load")
-        )
     if dry_run:
-        return _say(examination, "would be activated", json=json)
-    return _activate(place, settings, state, examination, json=json)
+        return rehearse(place, settings, source, accept=accept, at_least=at_least, json=json)
+    beside = None if is_url(source) else Path(source)
+    return _load(place, settings, source, beside, accept=accept, at_least=at_least, json=json)
 
 
-def activate_folder(place: Home, settings: Settings, source: Path, accept: str | None = None) -> int:
-    """What `load` does, for a snapshot made on this machine."""
-    state = current_state(place, settings)
-    examination = Catalog.of(place).take(source, conditions(place, settings, state, accept))
-    return _activate(place, settings, state, examination, json=False)
+def activate_folder(
+    place: Home, settings: Settings, source: Path, accept: str | None = None, *, move: bool = False
+) -> int:
+    """What `load` does, for a snapshot made on this machine, or (`move`) downloaded into the home."""
+    return _load(place, settings, source, None if move else source, accept=accept)
 
 
 def activate(
@@ -73,92 +76,102 @@ def activate(
     json: JsonOption = False,
 ) -> int:
     """Activate a snapshot the home already holds, after verifying it again."""
+    check_accept(accept)
     place, settings = open_home(home)
-    state = current_state(place, settings)
-    catalog, judged_by = Catalog.of(place), conditions(place, settings, state, accept)
-    with Meter() as meter:
+    catalog = Catalog.of(place)
+    catalog.folder(sequence)
+    with noted(catalog, None), Meter() as meter:
+        state = current_state(place, settings)
+        judged_by = conditions(place, settings, state, accept)
+        remember_floor(place, judged_by.floor)
         examination = aside(
             lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify")
         )
-    return _activate(place, settings, state, examination, json=json)
+    catalog.record(verdict_of(examination), None)
+    return _activate(place, settings, state, examination, None, json=json)
 
 
-def _activate(place: Home, settings: Settings, state: State, examination: Examination, *, json: bool) -> int:
-    manifest = examination.manifest
+def _load(
+    place: Home,
+    settings: Settings,
+    source: str | Path,
+    beside: Path | None,
+    *,
+    accept: str | None,
+    at_least: int = 1,
+    json: bool = False,
+) -> int:
+    """`beside`: the folder a verdict is written beside; a folder without it was downloaded into the home."""
+    catalog = Catalog.of(place)
+    with Meter() as meter, ExitStack() as stack:
+        with noted(catalog, beside):
+            state = current_state(place, settings)
+            judged_by = conditions(place, settings, state, accept, at_least)
+            remember_floor(place, judged_by.floor)
+            if isinstance(source, Path):
+                folder, move = source, beside is None
+            else:
+                local = local_folder(place, settings, source, judged_by, meter.stage("fetch"))
+                folder, move = stack.enter_context(local)
+        examination = aside(
+            lambda progress: catalog.take(folder, judged_by, move=move, progress=progress), meter.stage("load")
+        )
+    return _activate(place, settings, state, examination, beside, json=json)
+
+
+def _activate(
+    place: Home, settings: Settings, state: State, examination: Examination, beside: Path | None, *, json: bool
+) -> int:
+    manifest, active = examination.manifest, state.activation
     if manifest is None:
         raise OperatorError("nothing was verified")
-    active = state.activation
     if active is not None and (active.sequence, active.digest) == (manifest.sequence, examination.digest):
-        _say(examination, "already active: no change", json=json)
-        return await_fleet(place, active.version, manifest.sequence)
-    floor = floor_of(manifest, examination.digest)
-    accepted = [str(finding) for finding in examination.findings]
-    reason = examination.conditions.accept or "a verified snapshot was loaded"
-    intent = Intent(
-        kind=Kind.SNAPSHOT_ACTIVATE,
-        scope=EVERYWHERE,
-        body={
-            "sequence": manifest.sequence,
-            "digest": examination.digest,
-            "counts": counts_of(floor),
-            "accepted": accepted,
-        },
-        reason=reason,
-        actor=actor(),
-    )
+        if not json:
+            print(_headline(examination, "already active: no change"))
+        status = await_fleet(place, active.version, manifest.sequence)
+        return _told(examination, "unchanged", active.version, [], status) if json else status
 
     def unchanged(now: State) -> None:
         if now.floor != state.floor:
             raise OperatorError("another snapshot was activated while this one was judged by the former: load it again")
 
-    _say(examination, "verified", json=json)
-    status = give_order(place, settings, intent, manifest.sequence, unchanged, json=json)
-    raise_floor(place.node / FLOOR_FILE, floor)
-    Catalog.of(place).prune(manifest.sequence, settings.snapshot.keep)
-    return status
+    if not json:
+        _say(examination)
+    with noted(Catalog.of(place), beside, examination):
+        order = activation_order(examination)
+        version, given = append_orders(place, settings, lambda _state: [order], unchanged, json=json)
+    remember_floor(place, floor_of(manifest, examination.digest))
+    status = await_fleet(place, version, manifest.sequence)
+    prune_superseded(place, settings)
+    return _told(examination, "activated", version, given, status) if json else status
 
 
-def _say(examination: Examination, outcome: str, *, json: bool) -> int:
-    manifest = examination.manifest
-    if manifest is None:
-        return Exit.DONE
-    findings = [str(finding) for finding in examination.findings]
-    if json:
-        print_json(
-            {
-                "sequence": manifest.sequence,
-                "digest": examination.digest,
-                "outcome": outcome,
-                "signers": sorted(examination.signers),
-                "first_load": examination.first_load,
-                "accepted": findings,
-            }
-        )
-        return Exit.DONE
-    print(f"snapshot {manifest.sequence} {outcome}: signed by {', '.join(sorted(examination.signers))}")
+def _headline(examination: Examination, outcome: str) -> str:
+    sequence = examination.manifest.sequence if examination.manifest else "?"
+    return f"snapshot {sequence} {outcome}: signed by {', '.join(sorted(examination.signers))}"
+
+
+def _say(examination: Examination) -> None:
+    print(_headline(examination, "verified"))
     if examination.first_load:
         print("this installation never activated a snapshot: there was no floor to compare with")
-    for finding in findings:
+    for finding in examination.findings:
         print(f"accepted: {finding}")
-    return Exit.DONE
+    if examination.conditions.accept and not examination.findings:
+        print("nothing to accept: the guard found nothing, and the reason is not recorded")
 
 
-def current_state(place: Home, settings: Settings) -> State:
-    """What the orders of a home say now."""
-    with open_ledger(place, settings) as ledger:
-        return ledger.state
-
-
-def conditions(place: Home, settings: Settings, state: State, accept: str | None) -> Conditions:
-    """What a candidate is held against; the floor is the higher of the control store's and this node's."""
-    now = SystemClock().now()
-    known = state.floor
-    ordered = None if known is None else floor_of_order(known.sequence, known.digest, known.counts)
-    return Conditions(
-        trust=load_trust(place.trust, now, demo=settings.instance.demo),
-        peppers=load_peppers(place.path(settings.keys.pepper)),
-        now=now,
-        floor=higher_floor(ordered, load_floor(place.node / FLOOR_FILE)),
-        accept=accept,
-        bases=Catalog.of(place).path,
+def _told(examination: Examination, outcome: str, version: int, given: Sequence[Order], status: Exit) -> Exit:
+    manifest = examination.manifest
+    print_json(
+        {
+            "sequence": manifest.sequence if manifest else None,
+            "digest": examination.digest,
+            "outcome": outcome,
+            "signers": sorted(examination.signers),
+            "first_load": examination.first_load,
+            "accepted": [str(finding) for finding in examination.findings],
+            **order_members(version, given, status),
+        }
     )
+    return status

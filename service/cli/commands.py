@@ -26,12 +26,12 @@ COMMANDS: Final[Mapping[str, str]] = {
 
         `rights` answers pharmacy software, `admin` operators. Outside a demo home it refuses to start where a private
         key other than its own lies in the home.""",
-    "status": """Show the active snapshot, the last order, the mode, and whether every worker follows.
+    "status": """Show the active snapshot, its supply and what to expect of it, the last order, the mode, the workers.
 
-        Exit status 3 if a worker does not follow, or if nobody can tell.""",
+        Exit status 3 if a worker does not follow, or if nobody can tell. Warnings do not change it.""",
     "keys": "Make the keys of signers, roots, clients and officers, and the pepper.",
     "trust": "Say who may sign snapshots, and how many of them it takes (the trust file).",
-    "snapshot": "Build, sign, verify, load, activate and pin snapshots.",
+    "snapshot": "Build, sign, verify, compare, load, activate and pin snapshots.",
     "mode": "Show or set how queries are answered: live, degraded or suspended.",
     "client": "Register, list, suspend and resume those who may ask.",
     "token": "Mint a client's token on the machine that holds its key.",

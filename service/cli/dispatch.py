@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError
 
 from service.cli.commands import COMMANDS, PURPOSE
 from service.cli.exits import Exit
-from service.errors import RelaisError, StoreUnavailable
+from service.errors import DepotUnavailable, RelaisError, StoreUnavailable
 
 app = App(name="relais", help=PURPOSE, version=lambda: version("relais-droits"))
 for _name, _help in COMMANDS.items():
@@ -25,7 +25,7 @@ def dispatch(arguments: list[str]) -> int:
     except CycloptsError as error:
         words = " ".join(["relais", *(error.command_chain or ()), "--help"])
         return _fail(Exit.USAGE, f"{' '.join(str(error).split()).rstrip('.')}: {words}")
-    except StoreUnavailable as error:
+    except (StoreUnavailable, DepotUnavailable) as error:
         return _fail(Exit.UNAVAILABLE, str(error))
     except RelaisError as error:
         return _fail(Exit.REFUSED, str(error))

@@ -1,18 +1,21 @@
-"""`relais snapshot pin|unpin|list`: what a home holds, and going back to it."""
+"""`relais snapshot pin|unpin|list|prune|hold`: what a home holds, and going back to it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from service.cli.activation import SequenceArgument, conditions, current_state
+from service.cli.activation import SequenceArgument
+from service.cli.admission import conditions, current_state
 from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import give_order, give_orders, parse_until
+from service.cli.ordering import append_orders, await_fleet, give_orders, open_ledger, parse_until
 from service.cli.progress import Meter
+from service.cli.pruning import current_standing, standing_of
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
 from service.control.ledger import Intent
@@ -30,28 +33,33 @@ def pin(
     until: Annotated[str, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")],
     home: HomeOption = DEFAULT_HOME,
 ) -> int:
-    """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine."""
+    """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine, for good."""
     place, settings = open_home(home)
-    now = SystemClock().now()
-    judged_by = conditions(place, settings, current_state(place, settings), None)
-    catalog = Catalog.of(place)
-    catalog.folder(sequence)
-    holdings = catalog.list(judged_by, None)
-    digest = next(held.digest for held in holdings if held.sequence == sequence)
-    if not digest:
-        raise OperatorError(f"snapshot {sequence} is damaged: it cannot be pinned")
-    judged_by = replace(judged_by, ordered=Ordered(sequence, digest, may_be_expired=False))
-    with Meter() as meter:
-        aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
-    intent = Intent(
-        kind=Kind.SNAPSHOT_PIN,
-        scope=EVERYWHERE,
-        body={"sequence": sequence, "digest": digest},
-        reason=reason,
-        actor=actor(),
-        until=parse_until(until, now),
-    )
-    return give_order(place, settings, intent, sequence)
+    now, catalog = SystemClock().now(), Catalog.of(place)
+    ends = parse_until(until, now)
+    with catalog.staying():
+        catalog.folder(sequence)
+        state = current_state(place, settings)
+        judged_by = conditions(place, settings, state)
+        held = catalog.look(sequence, judged_by, standing_of(state))
+        if held.manifest is None:
+            raise OperatorError(f"snapshot {sequence} is damaged and cannot be pinned: {held.problem}")
+        intent = Intent(
+            kind=Kind.SNAPSHOT_PIN,
+            scope=EVERYWHERE,
+            body={"sequence": sequence, "digest": held.digest},
+            reason=reason,
+            actor=actor(),
+            until=ends,
+        )
+        # Not after minutes of reading data that the order could not be given.
+        with open_ledger(place, settings) as ledger:
+            ledger.check(intent, now)
+        judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
+        with Meter() as meter:
+            aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
+        version, _ = append_orders(place, settings, lambda _: [intent])
+    return await_fleet(place, version, sequence)
 
 
 def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = DEFAULT_HOME) -> int:
@@ -73,9 +81,7 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """Show the snapshots the home holds and where each stands in its life."""
     place, settings = open_home(home)
     state = current_state(place, settings)
-    active = state.activation.sequence if state.activation else None
-    judged_by = conditions(place, settings, state, None)
-    holdings = Catalog.of(place).list(judged_by, active, quarantined(state))
+    holdings = Catalog.of(place).list(conditions(place, settings, state), standing_of(state))
     if json:
         print_json({"snapshots": [_members(held) for held in holdings]})
         return
@@ -85,11 +91,54 @@ def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
         print("no snapshot is held here yet: relais snapshot load")
 
 
-def quarantined(state: State) -> range:
-    """The sequences a pin left behind: activated before, above the one that serves now, and never activated again."""
-    if state.activation is None or state.floor is None:
-        return range(0)
-    return range(state.activation.sequence + 1, state.floor.sequence + 1)
+def prune(
+    *,
+    keep: Annotated[
+        int | None,
+        Parameter(show_default=False, help="How many superseded ones stay; without it, the setting snapshot.keep."),
+    ] = None,
+    dry_run: Annotated[
+        bool, Parameter(negative="", show_default=False, help="Only say what would be removed.")
+    ] = False,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Remove superseded snapshots beyond the last few. What serves, and the bases that what stays lies over, stay."""
+    place, settings = open_home(home)
+    if keep is not None and keep < 0:
+        raise OperatorError("--keep takes a number of snapshots, 0 or more")
+    kept = settings.snapshot.keep if keep is None else keep
+    gone = Catalog.of(place).prune(lambda: current_standing(place, settings), kept, dry_run=dry_run)
+    if json:
+        print_json({"removed": list(gone), "dry_run": dry_run})
+        return
+    for sequence in gone:
+        print(f"snapshot {sequence} {'would be removed' if dry_run else 'removed'}")
+    if not gone:
+        print("nothing to remove")
+
+
+def hold(
+    source: Annotated[Path, Parameter(help="The folder of a signed base.")],
+    /,
+    *,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """Copy a base that a delta names into the home and verify it; nothing is activated.
+
+    It may have expired, and be older than what serves: the delta's signers named it, and the delta renews its dates.
+    Load the delta next: a base that nothing held lies over goes with the next load of another.
+    """
+    place, settings = open_home(home)
+    catalog, judged_by = Catalog.of(place), conditions(place, settings, current_state(place, settings))
+    with Meter() as meter:
+        examination = aside(lambda progress: catalog.hold(source, judged_by, progress=progress), meter.stage("verify"))
+    sequence = examination.manifest.sequence if examination.manifest else None
+    if json:
+        print_json({"sequence": sequence, "digest": examination.digest, "signers": sorted(examination.signers)})
+        return
+    print(f"base {sequence} is held: signed by {', '.join(sorted(examination.signers))}; nothing was activated")
 
 
 def _members(held: Held) -> dict[str, object]:

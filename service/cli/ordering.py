@@ -5,15 +5,16 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from typing import Final
+from typing import Any, Final
 
 from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
+from service.control.format import Order
 from service.control.ledger import Intent, Ledger
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
@@ -70,14 +71,37 @@ def give_orders(
 
     With `json` standard output is the caller's: what is said here goes to standard error.
     """
+    version, _ = append_orders(home, settings, plan, expected, json=json)
+    return await_fleet(home, version, sequence)
+
+
+def append_orders(
+    home: Home,
+    settings: Settings,
+    plan: Callable[[State], list[Intent]],
+    expected: Callable[[State], None] | None = None,
+    *,
+    json: bool = False,
+) -> tuple[int, list[Order]]:
+    """Append the orders planned on the state as it is; the version to follow then, and the orders given.
+
+    They are in force before anybody is known to follow them. Raises as `Ledger.issue`.
+    """
     key = load_order_key(home, settings)
     with open_ledger(home, settings) as ledger:
-        version = ledger.state.version
+        version, given = ledger.state.version, []
         for intent in plan(ledger.state):
             order = ledger.issue(intent, key, SystemClock().now(), expected)
+            given.append(order)
             version = order.version
             print(f"order {version}: {order.kind} {order.scope}", file=sys.stderr if json else sys.stdout)
-    return await_fleet(home, version, sequence)
+    return version, given
+
+
+def order_members(version: int, given: Sequence[Order], status: int) -> dict[str, Any]:
+    """What a command that gives orders tells a machine of them: who does not follow stands on standard error."""
+    orders = [{"version": order.version, "kind": order.kind, "scope": order.scope} for order in given]
+    return {"order_version": version, "orders": orders, "follows": status == Exit.DONE}
 
 
 def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> Exit:

@@ -14,7 +14,7 @@ app = App(name="orders")
 
 @app.command(name="list")
 def list_orders(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
-    """List every order, oldest first, after verifying the whole chain."""
+    """List every order, oldest first, after verifying the whole chain; with the guard's findings it accepts."""
     where, settings = open_home(home)
     with open_ledger(where, settings) as ledger:
         orders = ledger.orders()
@@ -23,6 +23,8 @@ def list_orders(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) ->
         return
     for order in orders:
         print(_line(order))
+        for finding in order.body.get("accepted", ()):
+            print(f"       accepted: {finding}")
 
 
 def _line(order: Order) -> str:

@@ -2,36 +2,38 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation, holdings
+from service.cli import activation, admission, compare, distribution, holdings, signing
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
+from service.cli.signing import DirectoryArgument, trust_if_any
 from service.clock import SystemClock
 from service.control.state import State
-from service.errors import OperatorError, RelaisError
-from service.keyfiles import load_private
+from service.errors import OperatorError
 from service.settings import Home, Settings
 from service.snapshot.build import DEFAULT_REJECT_SHARE, DEFAULT_VALID_DAYS, BuildPlan, build_snapshot
 from service.snapshot.manifest import Manifest
 from service.snapshot.pepper import load_peppers
-from service.snapshot.signing import Draft, read_draft, sign_folder
-from service.snapshot.trust import RoleName, Trust
-from service.snapshot.trustfile import load_trust
+from service.snapshot.signing import Draft, read_draft
 from service.snapshot.verify import Examination
 
 app = App(name="snapshot")
-DirectoryArgument = Annotated[Path, Parameter(help="The folder of a built snapshot.")]
+app.command(distribution.publish, name="publish")
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
+app.command(compare.diff, name="diff")
 app.command(holdings.pin, name="pin")
 app.command(holdings.unpin, name="unpin")
 app.command(holdings.list_, name="list")
+app.command(holdings.prune, name="prune")
+app.command(holdings.hold, name="hold")
+app.command(signing.sign, name="sign")
+app.command(distribution.sync, name="sync")
 
 
 @app.command(name="build")
@@ -80,35 +82,6 @@ def build(  # noqa: PLR0913 - a command's options are its parameters
     print(f"{counts.rejected} rows rejected{f' ({built.rejects})' if built.rejects else ''}, {counts.dropped} dropped")
 
 
-@app.command(name="sign")
-def sign(
-    directory: DirectoryArgument,
-    /,
-    *,
-    key: Annotated[Path, Parameter(help="The private JWK of one signer.")],
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
-    """Check a built snapshot's files and add one signature to its manifest."""
-    signer = load_private(key)
-    with Meter() as meter:
-        draft = sign_folder(directory, signer, meter.stage("check"))
-    trust = _trust_if_any(home)
-    names = trust.signers_of({signer.kid}, RoleName.SNAPSHOT) if trust else frozenset[str]()
-    if trust is None:
-        _warn("whether this signature counts is not known here")
-    elif not names:
-        _warn(f"key {signer.kid} is not a snapshot signer of this home's trust file: its signature will not count")
-    signers = sorted(draft.signers(trust)) if trust else []
-    threshold = trust.threshold(RoleName.SNAPSHOT) if trust else None
-    if json:
-        print_json({"kid": signer.kid, "counts": bool(names), "signers": signers, "threshold": threshold})
-        return
-    print(f"snapshot {draft.manifest.sequence} signed with {signer.kid}")
-    if trust:
-        print(f"{len(signers)} of {threshold} needed: {', '.join(signers) or 'none'}")
-
-
 @app.command(name="verify")
 def verify(
     directory: DirectoryArgument,
@@ -121,8 +94,8 @@ def verify(
     """Take a snapshot through every step a load takes, and change nothing."""
     place, settings = open_home(home)
     # A builder's home may hold a trust file and a pepper, and no orders: then only this node's floor is known.
-    state = activation.current_state(place, settings) if place.orders.exists() else State()
-    examination = Examination(activation.conditions(place, settings, state, accept))
+    state = admission.current_state(place, settings) if place.orders.exists() else State()
+    examination = Examination(admission.conditions(place, settings, state, accept))
     with Meter() as meter:
         manifest = examination.run(directory, meter.stage("verify"))
     findings = [str(finding) for finding in examination.findings]
@@ -151,7 +124,7 @@ def verify(
 def inspect(directory: DirectoryArgument, /, *, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
     """Show what a manifest says and who signed it. Shows; does not verify."""
     draft = read_draft(directory)
-    trust = _trust_if_any(home)
+    trust = trust_if_any(home)
     signers = sorted(draft.signers(trust)) if trust else None
     if json:
         print_json(
@@ -163,18 +136,6 @@ def inspect(directory: DirectoryArgument, /, *, home: HomeOption = DEFAULT_HOME,
 
 def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:
     return load_peppers(home.path(settings.keys.pepper))
-
-
-def _trust_if_any(path: Path) -> Trust | None:
-    """The home's trust file; a signer's own machine has neither home nor trust file, and need not."""
-    if not Home(path).settings.exists():
-        return None
-    try:
-        home, settings = open_home(path)
-        return load_trust(home.trust, SystemClock().now(), demo=settings.instance.demo)
-    except RelaisError as error:
-        _warn(str(error))
-        return None
 
 
 def _print_draft(draft: Draft, signers: list[str] | None) -> None:
@@ -195,7 +156,3 @@ def _print_draft(draft: Draft, signers: list[str] | None) -> None:
 
 def _members(manifest: Manifest) -> Any:
     return msgspec.to_builtins(manifest)
-
-
-def _warn(text: str) -> None:
-    print(f"relais: warning: {text}", file=sys.stderr)

@@ -1,8 +1,10 @@
-"""`relais status`: what is served, by whom, and who does not follow."""
+"""`relais status`: what is served, by whom, who does not follow, and how the supply of snapshots stands."""
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
+from collections.abc import Iterator
 from contextlib import closing
 from typing import Annotated, Any
 
@@ -17,6 +19,9 @@ from service.control.follow import describe_worker, laggards
 from service.control.format import instant_text
 from service.control.ledger import LedgerStatus
 from service.control.state import View
+from service.settings import Home, Settings
+from service.snapshot.lookout import Lookout, limits_of
+from service.snapshot.supply import Facts, Supply, members, supply_of
 
 app = App(name="status")
 
@@ -30,7 +35,10 @@ def status(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Show the active snapshot, the last order, and the workers; status 3 if one does not follow or nobody can tell."""
+    """Show what serves, how its supply stands, and the workers; status 3 if one does not follow or nobody can tell.
+
+    Warnings do not change the exit status: what serves serves. `--json` has them with their codes.
+    """
     where, settings = open_home(home)
     now = SystemClock().now()
     with open_ledger(where, settings, stale=True) as ledger:
@@ -39,21 +47,40 @@ def status(
         beats = store.live(now)
     sequence = view.activation.sequence if view.activation else None
     behind = laggards(beats, view.version, sequence)
+    supply = _supply(where, settings, view, now)
     if json:
-        print_json(_document(view, ledger_status, beats, behind))
+        print_json(_document(view, supply, ledger_status, beats, behind))
     else:
-        _print(view, beats if fleet else behind, behind, len(beats))
+        print(_headline(view))
+        print("\n".join(_supply_lines(supply)))
+        print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
+        for beat in beats if fleet else behind:
+            print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
     if ledger_status.error:
         print(f"relais: shown from this node's copy: {ledger_status.error}", file=sys.stderr)
     return Exit.UNAVAILABLE if behind or ledger_status.error else Exit.DONE
 
 
-def _document(view: View, status: LedgerStatus, beats: list[Heartbeat], behind: list[Heartbeat]) -> dict[str, Any]:
+def _supply(where: Home, settings: Settings, view: View, now: dt.datetime) -> Supply:
+    lookout, active = Lookout(where, settings), view.activation
+    facts = Facts(
+        activated_at=None if active is None else active.at,
+        served=None if active is None else lookout.served(active.sequence, active.digest),
+        looks=lookout.looks(),
+        trust=lookout.trust(),
+    )
+    return supply_of(facts, limits_of(settings), now)
+
+
+def _document(
+    view: View, supply: Supply, status: LedgerStatus, beats: list[Heartbeat], behind: list[Heartbeat]
+) -> dict[str, Any]:
     return {
         "sequence": view.activation.sequence if view.activation else None,
         "pinned": view.pin is not None,
         "order_version": view.version,
         "mode": view.mode_for(None).mode,
+        "supply": members(supply),
         "source": status.source,
         "error": status.error,
         "workers": [_worker(beat, follows=beat not in behind) for beat in beats],
@@ -73,11 +100,24 @@ def _worker(beat: Heartbeat, *, follows: bool) -> dict[str, Any]:
     }
 
 
-def _print(view: View, shown: list[Heartbeat], behind: list[Heartbeat], live: int) -> None:
+def _headline(view: View) -> str:
     sequence = "none" if view.activation is None else str(view.activation.sequence)
-    print(
-        f"snapshot {sequence}{' (pinned)' if view.pin else ''}, order {view.version}, mode {view.mode_for(None).mode}"
-    )
-    print(f"{live} live workers, {live - len(behind)} follow")
-    for beat in shown:
-        print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
+    pinned = " (pinned)" if view.pin else ""
+    return f"snapshot {sequence}{pinned}, order {view.version}, mode {view.mode_for(None).mode}"
+
+
+def _supply_lines(supply: Supply) -> Iterator[str]:
+    stages = {"checked": supply.checked, "changed": supply.changed, "activated": supply.activated}
+    yield ", ".join(f"{stage} {_time(instant)}" for stage, instant in stages.items())
+    if supply.expires is not None and supply.time_left_seconds is not None:
+        days, seconds = divmod(supply.time_left_seconds, 86_400)
+        yield f"expires {_time(supply.expires)}, {days} d {seconds // 3600} h left"
+    trouble = supply.last_error
+    if trouble is not None:
+        yield f"last error {_time(trouble.at)}, {trouble.step}: {trouble.text}"
+    for warning in supply.warnings:
+        yield f"warning {warning.code.value}: {warning.detail}"
+
+
+def _time(instant: dt.datetime | None) -> str:
+    return "never" if instant is None else f"{instant.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"

@@ -61,6 +61,8 @@ class Kind(StrEnum):
 
 #: Kinds whose effect may end by itself. A client's suspension may not: only an order lifts it.
 _MAY_END: Final = frozenset({Kind.MODE_SET, Kind.SNAPSHOT_PIN, Kind.NOTICE_PUT})
+#: Kinds that must: nobody goes back to older data for ever without saying so again.
+_MUST_END: Final = frozenset({Kind.SNAPSHOT_PIN})
 
 
 class Order(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -224,6 +226,8 @@ def check_order(order: Order) -> None:
     _check_scope(kind, order.scope)
     _check_body(kind, order)
     if order.until is None:
+        if kind in _MUST_END:
+            raise InvalidField(f"{kind} needs an end: say until when", "/until")
         return
     if kind not in _MAY_END:
         raise InvalidField(f"{kind} has no end of its own: it takes another order to undo it", "/until")

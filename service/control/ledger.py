@@ -156,8 +156,6 @@ class Ledger:
             if expected is not None:
                 expected(kept.state)
             order = _next_order(intent, kept, now)
-            check_order(order)
-            fold(kept.state, order)
             try:
                 self._store.append(order.version, sign_compact(order_payload(order), ORDER_TYP, key))
             except VersionConflict:
@@ -167,6 +165,10 @@ class Ledger:
                 self.refresh()
             return order
         raise VersionConflict("others keep appending orders: try again")
+
+    def check(self, intent: Intent, now: dt.datetime) -> None:
+        """Whether `issue` would give the order on the state as it is; raises as it would, and gives none."""
+        _next_order(intent, self._kept, now)
 
     def orders(self) -> list[Order]:
         """Every order in the store, verified from the first. Raises `StoreUnavailable`, `ChainBroken`."""
@@ -248,7 +250,8 @@ class Ledger:
 
 
 def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:
-    return Order(
+    """The order an intent would become. Raises for one that may not be given: it must not enter the chain."""
+    order = Order(
         version=kept.state.version + 1,
         at=to_milliseconds(now),
         actor=intent.actor,
@@ -260,6 +263,9 @@ def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:
         approved_by=intent.approved_by,
         previous=order_digest(kept.head[1]) if kept.head else None,
     )
+    check_order(order)
+    fold(kept.state, order)
+    return order
 
 
 def _foldable(state: State, orders: Sequence[Order]) -> int:

@@ -65,6 +65,7 @@ def fold_all(state: State, orders: Iterable[Order]) -> State:
         activation=state.activation,
         pin=state.pin,
         floor=state.floor,
+        quarantine=state.quarantine,
     )
     version = state.version
     for order in orders:
@@ -78,6 +79,7 @@ def fold_all(state: State, orders: Iterable[Order]) -> State:
         pin=draft.pin,
         floor=draft.floor,
         notices=draft.notices,
+        quarantine=draft.quarantine,
     )
 
 
@@ -91,6 +93,7 @@ class _Draft:
     activation: Activation | None
     pin: Pin | None
     floor: Floor | None
+    quarantine: tuple[range, ...]
 
 
 def _set_mode(draft: _Draft, order: Order) -> None:
@@ -107,7 +110,7 @@ def _clear_mode(draft: _Draft, order: Order) -> None:
 
 
 def _activate(draft: _Draft, order: Order) -> None:
-    """Sequences only rise; what a pin left behind stays in quarantine (its end does not bring it back)."""
+    """Sequences only rise; what a pin left above it stays in quarantine (its end does not bring it back)."""
     body = order_body(order, Activate)
     if draft.pin is not None and not is_over(draft.pin.until, order.at):
         raise Conflict(f"snapshot {draft.pin.sequence} is pinned by order {draft.pin.version}: unpin first")
@@ -118,20 +121,30 @@ def _activate(draft: _Draft, order: Order) -> None:
             )
         if body.sequence == draft.floor.sequence and body.digest != draft.floor.digest:
             raise Conflict(f"snapshot {body.sequence} was active before with another content")
-        if draft.activation is not None and draft.activation.sequence < body.sequence <= draft.floor.sequence:
-            raise Conflict(f"snapshot {body.sequence} was put in quarantine by a pin: publish a higher sequence")
+    _refuse_quarantined(draft, body.sequence)
     draft.activation = Activation(body.sequence, body.digest, order.version, order.at, body.counts)
     draft.floor = Floor(body.sequence, body.digest, body.counts)
 
 
 def _pin(draft: _Draft, order: Order) -> None:
+    """An earlier snapshot serves; every later one is put in quarantine for good, and no pin brings it back either."""
     body = order_body(order, PinBody)
     if draft.floor is None or body.sequence > draft.floor.sequence:
         raise Conflict("only a snapshot that was active before can be pinned")
     if body.sequence == draft.floor.sequence and body.digest != draft.floor.digest:
         raise Conflict(f"snapshot {body.sequence} was active before with another content")
+    _refuse_quarantined(draft, body.sequence)
+    left = range(body.sequence + 1, draft.floor.sequence + 1)
+    if left:
+        # One range ends at the floor of its time; those that lie within the new one say nothing more.
+        draft.quarantine = (*(one for one in draft.quarantine if one.start < left.start), left)
     draft.activation = Activation(body.sequence, body.digest, order.version, order.at)
     draft.pin = Pin(body.sequence, body.digest, order.version, order.at, order.until, order.reason)
+
+
+def _refuse_quarantined(draft: _Draft, sequence: int) -> None:
+    if any(sequence in left for left in draft.quarantine):
+        raise Conflict(f"snapshot {sequence} was put in quarantine by a pin: publish a higher sequence")
 
 
 def _unpin(draft: _Draft, order: Order) -> None:  # noqa: ARG001 - all handlers have one shape

@@ -109,7 +109,11 @@ class View(msgspec.Struct, frozen=True):
 
 
 class State(msgspec.Struct, frozen=True):
-    """All that the orders up to `version` say. `modes` keeps, for each scope, the orders a later end may uncover."""
+    """All that the orders up to `version` say.
+
+    `modes` keeps, for each scope, the orders a later end may uncover; `quarantine` the sequences that pins left above
+    them, for good.
+    """
 
     version: int = 0
     modes: Mapping[str, tuple[ModeState, ...]] = {}
@@ -118,6 +122,11 @@ class State(msgspec.Struct, frozen=True):
     pin: Pin | None = None
     floor: Floor | None = None
     notices: Mapping[str, Notice] = {}
+    quarantine: tuple[range, ...] = ()
+
+    def is_quarantined(self, sequence: int) -> bool:
+        """Whether a pin left this snapshot above it: it is neither activated nor pinned again."""
+        return any(sequence in left for left in self.quarantine)
 
     def view(self, now: dt.datetime) -> View:
         """The state without what has ended by `now`, or not yet begun."""

@@ -7,7 +7,16 @@ from collections.abc import Collection, Mapping
 from typing import Final
 
 from service.errors import LayerRejected, SnapshotRefused
-from service.snapshot.folder import MANIFEST_FILE, MAX_FILE_BYTES, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
+from service.snapshot.folder import (
+    MANIFEST_FILE,
+    MAX_FILE_BYTES,
+    MAX_MANIFEST_BYTES,
+    Folder,
+    Progress,
+    check_size,
+    quiet,
+    shown,
+)
 from service.snapshot.manifest import Manifest
 from service.snapshot.pages import check_pages
 from service.snapshot.records import RECORDS_FILE
@@ -21,9 +30,10 @@ def check_sizes(folder: Folder) -> dict[str, int]:
     """Step 1: names and sizes in the folder, none beyond what a snapshot can need. Raises `SnapshotRefused`."""
     sizes = folder.sizes()
     for name, size in sizes.items():
-        limit = MAX_MANIFEST_BYTES if name == MANIFEST_FILE else MAX_FILE_BYTES
+        # Nobody has signed anything yet: a name that a stranger chose is not repeated.
+        what, limit = (MANIFEST_FILE, MAX_MANIFEST_BYTES) if name == MANIFEST_FILE else ("a file", MAX_FILE_BYTES)
         if size > limit:
-            raise SnapshotRefused(Step.SIZE, f"{shown(name)} of at most {limit} bytes", f"{size} bytes")
+            raise SnapshotRefused(Step.SIZE, f"{what} of at most {limit} bytes", f"{size} bytes")
     return sizes
 
 
@@ -45,6 +55,12 @@ def check_names(manifest: Manifest, sizes: Mapping[str, int]) -> None:
         raise _refused("no other file than the manifest names", listed(extra))
 
 
+def check_lengths(manifest: Manifest, sizes: Mapping[str, int]) -> None:
+    """That the files are as long as signed, by the folder's listing alone. Raises `SnapshotRefused`."""
+    for entry in manifest.files:
+        check_size(entry.name, entry.size, sizes[entry.name])
+
+
 def check_digests(
     manifest: Manifest,
     folder: Folder,
@@ -58,7 +74,7 @@ def check_digests(
     has not changed since, is not read again.
     """
     seen = seen or Seen()
-    known = seen.files(manifest.sequence, pepper)
+    known = seen.files(manifest, pepper)
     found = {}
     for entry in manifest.files:
         sighting = folder.sight(entry.name, entry.size, known.get(entry.name), progress)

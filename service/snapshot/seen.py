@@ -12,7 +12,9 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
+import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Final, Self
 
@@ -20,11 +22,13 @@ import msgspec
 
 from service.base64url import b64u
 from service.files import write_durable
-from service.snapshot.manifest import Digest
+from service.snapshot.manifest import Digest, Manifest
 from service.strictjson import canonical
 
 #: The folder of the notes, in `Home.node`.
 NOTES_FOLDER: Final = "verified"
+#: A tick of the clock that file times are taken from is at most this long.
+SETTLE_SECONDS: Final = 0.02
 _LABEL: Final = b"relais-verified-1"
 _MAX_NOTE_BYTES: Final = 64 * 1024
 
@@ -76,13 +80,23 @@ class Notes:
 
     def write(self, sequence: int, files: Sightings, pepper: bytes) -> None:
         """Note the files of a snapshot. Raises `OSError`."""
-        self._folder.mkdir(mode=0o755, parents=True, exist_ok=True)
+        self._make_folder()
         note = {**_content(sequence, files), "mac": _mac(sequence, files, pepper)}
         write_durable(self._path(sequence), canonical(note) + b"\n")
 
     def forget(self, sequence: int) -> None:
         """Whoever opens this snapshot next hashes it. Raises `OSError`."""
         self._path(sequence).unlink(missing_ok=True)
+
+    def _make_folder(self) -> None:
+        try:
+            self._folder.mkdir(mode=0o755, parents=True)
+        except FileExistsError:
+            return
+        # A command that root ran must not keep the servers' user from renewing its notes.
+        owner = self._folder.parent.stat()
+        with suppress(PermissionError):
+            os.chown(self._folder, owner.st_uid, owner.st_gid)
 
     def _path(self, sequence: int) -> Path:
         return self._folder / f"{sequence}.json"
@@ -95,14 +109,25 @@ class Seen:
         self._notes = notes
         self._own: dict[int, dict[str, Sighting]] = {}
 
-    def files(self, sequence: int, pepper: bytes | None) -> Sightings:
-        """What is known of a snapshot's files by their names."""
-        noted = {} if self._notes is None or pepper is None else self._notes.read(sequence, pepper)
-        return {**noted, **self._own.get(sequence, {})}
+    def files(self, manifest: Manifest, pepper: bytes | None) -> Sightings:
+        """What is known of a snapshot's files by their names.
+
+        A note counts where it says what the signers say; what this process hashed counts whatever it found, so that a
+        damaged file is not read over and over.
+        """
+        noted = {} if self._notes is None or pepper is None else self._notes.read(manifest.sequence, pepper)
+        signed = {entry.name: entry.sha256 for entry in manifest.files}
+        good = {name: sighting for name, sighting in noted.items() if sighting.sha256 == signed.get(name)}
+        return {**good, **self._own.get(manifest.sequence, {})}
 
     def add(self, sequence: int, name: str, sighting: Sighting) -> None:
         """A file was just hashed by this process."""
         self._own.setdefault(sequence, {})[name] = sighting
+
+
+def settle() -> None:
+    """Wait before files are hashed to be noted: a change within the tick of the one before would not show."""
+    time.sleep(SETTLE_SECONDS)
 
 
 def _content(sequence: int, files: Sightings) -> dict[str, object]:

@@ -1,4 +1,4 @@
-"""The trust file on disk: made from key files, read at every start. An adapter around trust."""
+"""Trust files on disk: made, signed and merged by their root people, read at every start. An adapter around trust."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from pathlib import Path
 from typing import Final
 
 from service.errors import TrustError, TrustRefused
-from service.jwk import PrivateKey, PublicKey
+from service.jwk import PublicKey
 from service.jws import sign_general
+from service.signer import Signer
 from service.snapshot.trust import (
     MAX_TRUST_BYTES,
     TRUST_TYP,
+    Person,
     Role,
     RoleName,
-    Signer,
     Trust,
     encode_trust,
+    parse_draft,
     verify_trust,
 )
 
@@ -51,22 +53,36 @@ def role_of(people: Iterable[tuple[str, PublicKey]], threshold: int) -> Role:
     keys: dict[str, list[PublicKey]] = {}
     for name, key in people:
         keys.setdefault(name, []).append(key)
-    return Role(threshold, tuple(Signer(name, tuple(held)) for name, held in keys.items()))
+    return Role(threshold, tuple(Person(name, tuple(held)) for name, held in keys.items()))
 
 
-def new_trust(
+def draft_trust(
     roles: Mapping[RoleName, Role],
-    signers: Sequence[PrivateKey],
+    signers: Sequence[Signer],
     now: dt.datetime,
     *,
     expires_days: int,
     version: int = 1,
     demo: bool = False,
 ) -> bytes:
-    """A signed trust file that verifies by itself. Raises `TrustRefused` or `SignatureRejected` before it exists."""
+    """A trust file that keeps every rule of its content, signed by whoever is at hand. Raises `TrustRefused`."""
     if not 1 <= expires_days <= MAX_TRUST_DAYS:
         raise TrustRefused(f"a trust file lives between 1 and {MAX_TRUST_DAYS} days")
     expires_at = (now + dt.timedelta(days=expires_days)).replace(microsecond=0)
     document = sign_general(encode_trust(version, expires_at, roles), TRUST_TYP, signers)
+    parse_draft(document, demo=demo)
+    return document
+
+
+def new_trust(
+    roles: Mapping[RoleName, Role],
+    signers: Sequence[Signer],
+    now: dt.datetime,
+    *,
+    expires_days: int,
+    demo: bool = False,
+) -> bytes:
+    """A first trust file that verifies by itself. Raises `TrustRefused` or `SignatureRejected` before it exists."""
+    document = draft_trust(roles, signers, now, expires_days=expires_days, demo=demo)
     verify_trust(document, now, demo=demo)
     return document

@@ -19,7 +19,7 @@ from service.base64url import sha256_b64u
 from service.errors import LayerRejected, SignatureRejected, SnapshotRefused, TrustRefused
 from service.jws import verify_general
 from service.snapshot.base import Base, check_named, find_base, of_base
-from service.snapshot.contents import check_digests, check_names, check_sizes, listed
+from service.snapshot.contents import check_digests, check_lengths, check_names, check_sizes, listed
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder, Progress, quiet, shown
 from service.snapshot.guard import Finding, Floor, check_floor, check_guard
 from service.snapshot.manifest import MANIFEST_TYP, MAX_VALID_DAYS, BaseRef, Manifest, parse_manifest
@@ -63,9 +63,10 @@ class Conditions:
     """What a snapshot is held against.
 
     A candidate is judged by `floor` (None: this node's first load) and the guard, whose findings `accept`, the reason
-    an operator gave, lets pass. What an order already activated is `ordered`: it must be that very snapshot, and its
-    sequence and counts were judged then. `bases` says where the held snapshot of a sequence lies, for deltas (None:
-    nothing is held). `seen` is what need not be hashed again: by default only what was hashed under these conditions.
+    an operator gave, lets pass; `at_least` and `quarantine` are those of `check_floor`. What an order already
+    activated is `ordered`: it must be that very snapshot, and its sequence and counts were judged then. `bases` says
+    where the held snapshot of a sequence lies, for deltas (None: nothing is held). `seen` is what need not be hashed
+    again: by default only what was hashed under these conditions.
     """
 
     trust: Trust
@@ -73,6 +74,8 @@ class Conditions:
     now: dt.datetime
     floor: Floor | None = None
     accept: str | None = None
+    at_least: int = 1
+    quarantine: str | None = None
     ordered: Ordered | None = None
     bases: Callable[[int], Path] | None = None
     seen: Seen = field(default_factory=Seen, compare=False)
@@ -131,6 +134,20 @@ class Examination:
             raise
         return manifest, records
 
+    def look(self, directory: Path) -> Manifest:
+        """What can be told without reading data: steps 1 to 3, 6 by the base's manifest, 7 by names and sizes.
+
+        Raises `SnapshotRefused`. Enough to list a snapshot, never to serve it.
+        """
+        with Folder(directory) as folder:
+            sizes = check_sizes(folder)
+            manifest = self.read_signed(folder.read(MANIFEST_FILE, MAX_MANIFEST_BYTES))
+        if manifest.base is not None:
+            self._check_base(manifest, manifest.base)
+        check_names(manifest, sizes)
+        check_lengths(manifest, sizes)
+        return manifest
+
     def read_manifest(self, document: bytes) -> Manifest:
         """Steps 2 to 6, as far as manifests tell, the base's included. Raises `SnapshotRefused`."""
         manifest = self.read_signed(document)  # 2, 3
@@ -153,7 +170,9 @@ class Examination:
         # What an order activated was judged then; should the clock have gone back since, answers say so.
         in_force = ordered is not None and ordered.may_be_expired
         if manifest.created_at > latest and not in_force:
-            raise _refused(Step.DATES, f"created_at not after {_time(latest)}", _time(manifest.created_at))
+            expected = f"created_at not after {_time(latest)}, five minutes ahead of this machine's clock"
+            found = f"{_time(manifest.created_at)}: made in the future, unless this clock is behind"
+            raise _refused(Step.DATES, expected, found)
         for entry in manifest.amcs:
             if entry.extracted_at > manifest.created_at:
                 raise _refused(
@@ -166,12 +185,16 @@ class Examination:
             expected = f"valid_until after created_at, and within {MAX_VALID_DAYS} days of it"
             raise _refused(Step.DATES, expected, _time(until))
         if now >= until and not in_force:
-            raise _refused(Step.DATES, f"valid_until after now, {_time(now)}", f"{_time(until)}: expired")
+            expected = f"valid_until after {_time(now)}, now by this machine's clock"
+            raise _refused(Step.DATES, expected, f"{_time(until)}: expired, unless this clock is ahead")
 
     def _check_sequence(self, manifest: Manifest) -> None:
         ordered = self.conditions.ordered
         if ordered is None:
-            check_floor(manifest.sequence, self.digest, self.conditions.floor)
+            known = self.conditions
+            check_floor(
+                manifest.sequence, self.digest, known.floor, at_least=known.at_least, quarantine=known.quarantine
+            )
         elif (manifest.sequence, self.digest) != (ordered.sequence, ordered.digest):
             expected = f"sequence {ordered.sequence} digest {ordered.digest}, as ordered"
             raise _refused(Step.SEQUENCE, expected, f"sequence {manifest.sequence} digest {self.digest}")

@@ -21,7 +21,9 @@ from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
 from service.rights.model import Knowledge, Mode, Stance
 from service.settings import Settings
+from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.opened import Snapshot
+from service.snapshot.supply import Extract, Facts, Served, Supply, supply_of
 from service.web.server import SERVER_NAME
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -34,7 +36,7 @@ class Context:
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
     not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `ledger_status`
     what the orders rest on; `settings_error` what is wrong with relais.toml, where this worker goes on with the
-    settings before.
+    settings before; `lookout` what this node's files say of its supply.
     """
 
     settings: Settings
@@ -45,6 +47,7 @@ class Context:
     view: View
     spread: Callable[[int, int], int]
     ledger_status: Callable[[], LedgerStatus]
+    lookout: Lookout
     journal: JournalWriter | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
@@ -58,6 +61,7 @@ class Context:
     _named: frozenset[str] = frozenset()
     _today: dt.date = dt.date.min
     _minute: float = -1.0
+    _served: Served | None = None
 
     @property
     def serves_rights(self) -> bool:
@@ -75,6 +79,7 @@ class Context:
         """Take over a new view and the snapshot that goes with it: one step between two requests."""
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
+        self._served = self._what_serves()
         self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = None
         if snapshot is not None:
@@ -88,6 +93,17 @@ class Context:
                 hdrs.SERVER: SERVER_NAME,
             }
         )
+
+    def supply(self, now: dt.datetime) -> Supply:
+        """How this node's supply of snapshots stands."""
+        activation = self.view.activation
+        facts = Facts(
+            activated_at=None if activation is None else activation.at,
+            served=self._served,
+            looks=self.lookout.looks(),
+            trust=self.lookout.trust(),
+        )
+        return supply_of(facts, limits_of(self.settings), now)
 
     def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
         """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""
@@ -122,6 +138,17 @@ class Context:
         if minute != self._minute:
             self._today, self._minute = now.astimezone(PARIS).date(), minute
         return self._today
+
+    def _what_serves(self) -> Served | None:
+        """The snapshot this worker answers from; on the admin server, which opens none, the one the orders name."""
+        known, activation = self.knowledge, self.view.activation
+        if known is not None:
+            amcs = known.amcs.values()
+            extracts = tuple(Extract(amc.number, amc.extracted_at, amc.stand_in.max_age_days) for amc in amcs)
+            return Served(known.signed_at, known.valid_until, extracts)
+        if activation is None or self.serves_rights:
+            return None
+        return self.lookout.served(activation.sequence, activation.digest)
 
 
 CONTEXT: web.AppKey[Context] = web.AppKey("context", Context)

@@ -11,6 +11,7 @@ from aiohttp import web
 from service.control.format import EVERYWHERE
 from service.control.state import DEFAULT_MODE
 from service.rights.freshness import freshness
+from service.snapshot.supply import public_members
 from service.web.context import CONTEXT, Context
 from service.web.responses import json_response
 
@@ -56,12 +57,8 @@ def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:
         yield "no_snapshot", True, context.refusal or "no snapshot has been activated"
     elif context.refusal is not None:
         yield "snapshot_refused", False, context.refusal
-    if context.knowledge is not None:
-        left = context.knowledge.valid_until - context.clock.now()
-        if left <= dt.timedelta(0):
-            yield "snapshot_expired", False, f"since {timestamp(context.knowledge.valid_until)}"
-        elif left <= dt.timedelta(hours=context.settings.snapshot.expiry_warning_hours):
-            yield "snapshot_expires_soon", False, f"at {timestamp(context.knowledge.valid_until)}"
+    for warning in context.supply(context.clock.now()).warnings:
+        yield warning.code.value, False, warning.detail
     if context.unreadable_records:
         yield "record_unreadable", False, f"{context.unreadable_records} answers since this worker began"
     if context.clock_suspect:
@@ -99,6 +96,7 @@ def document(context: Context) -> dict[str, Any]:
             for scope, mode in sorted(modes.items())
         ],
         "snapshot": _snapshot(context, now),
+        "supply": public_members(context.supply(now)),
         "notices": context.notices(),
         "order_version": context.view.version,
         "readiness": readiness(context),

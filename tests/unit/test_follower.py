@@ -7,13 +7,16 @@ import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
+from structlog.testing import capture_logs
 
 from service import follower as follower_module
 from service.control.state import Activation, State, View
 from service.errors import SnapshotRefused
 from service.follower import Follower
 from service.snapshot.steps import Step
+from service.snapshot.supply import Code, Facts, Limits, Supply, Warned, supply_of
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
 
@@ -42,6 +45,11 @@ class FakeContext:
         self.knowledge: Any = None
         self.refusal: str | None = None
         self.clock_suspect = False
+        self.warnings: tuple[Warned, ...] = ()
+
+    def supply(self, now: dt.datetime) -> Supply:
+        zero = dt.timedelta(0)
+        return msgspec.structs.replace(supply_of(Facts(), Limits(zero, zero, zero), now), warnings=self.warnings)
 
     def follow(self, view: View, snapshot: Any, knowledge: Any, *, clock_suspect: bool) -> None:
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
@@ -88,3 +96,21 @@ async def test_a_snapshot_that_did_not_open_is_forgotten_when_the_former_is_pinn
     await follower.settled()
     assert (context.snapshot.sequence, context.refusal) == (1, None)
     await follower.close()
+
+
+def test_a_warning_about_the_supply_is_logged_when_it_comes_and_when_it_goes():
+    context: Any = FakeContext()
+    follower = Follower(context, None)
+    with capture_logs() as logs:
+        context.warnings = (Warned(Code.FREEZE, "nothing newer"),)
+        for _ in range(3):
+            follower.serving()
+        context.warnings = (Warned(Code.LOAD_REFUSED, "9 guard"),)
+        for _ in range(3):
+            follower.serving()
+    assert [(line["event"], line["log_level"], line["code"]) for line in logs] == [
+        ("supply_warning", "warning", "freeze"),
+        ("supply_warning", "warning", "load_refused"),
+        ("supply_warning_over", "info", "freeze"),
+    ]
+    assert [line.get("detail") for line in logs] == ["nothing newer", "9 guard", None]

@@ -2,20 +2,18 @@ from __future__ import annotations
 
 import datetime as dt
 
-from service.cli.holdings import quarantined
-from service.control.state import Activation, Floor, State
+from service.cli.pruning import standing_of
+from service.control.state import Activation, State
+from service.snapshot.life import State as Life
 
 NOW = dt.datetime(2024, 2, 1, tzinfo=dt.UTC)
 
 
-def state(active: int, highest: int) -> State:
-    return State(activation=Activation(active, "d", 1, NOW), floor=Floor(highest, "e", {}))
+def test_what_orders_say_is_where_snapshots_stand():
+    standing = standing_of(State(activation=Activation(3, "d", 1, NOW), quarantine=(range(4, 6),)))
+    states = [standing.state_of(sequence) for sequence in (2, 3, 4, 5, 6)]
+    assert states == [Life.SUPERSEDED, Life.ACTIVE, Life.QUARANTINED, Life.QUARANTINED, Life.VERIFIED]
 
 
-def test_a_pin_puts_every_later_snapshot_in_quarantine():
-    assert list(quarantined(state(active=3, highest=5))) == [4, 5]
-
-
-def test_without_a_pin_nothing_is_in_quarantine():
-    assert not quarantined(state(active=5, highest=5))
-    assert not quarantined(State())
+def test_without_orders_nothing_serves_and_all_could():
+    assert standing_of(State()).state_of(1) == Life.VERIFIED

@@ -133,6 +133,9 @@ def test_payload_in_any_other_form_is_refused(payload: bytes):
         parse_order(payload)
 
 
+PINNED = {"sequence": 1, "digest": "A" * 43}
+
+
 @pytest.mark.parametrize(
     ("members", "pointer"),
     [
@@ -144,6 +147,12 @@ def test_payload_in_any_other_form_is_refused(payload: bytes):
         ({"actor": " "}, "/actor"),
         ({"kind": "client.suspend", "scope": "pharm", "body": {}, "until": NOON + HOUR}, "/until"),
         ({"kind": "client.suspend", "scope": "Pharm/1", "body": {}}, "/scope"),
+        ({"kind": "snapshot.pin", "body": {"sequence": 1, "digest": "A" * 43}}, "/until"),
+        ({"kind": "snapshot.pin", "body": {"sequence": 1, "digest": "A" * 43}, "until": NOON}, "/until"),
+        (
+            {"kind": "snapshot.pin", "body": {"sequence": 1, "digest": "A" * 43}, "until": NOON + HOUR, "reason": " "},
+            "/reason",
+        ),
         ({"kind": "snapshot.unpin", "scope": "0775671993", "body": {}}, "/scope"),
         ({"kind": "snapshot.activate", "body": {"sequence": 0, "digest": "", "counts": {}}}, "/body"),
         ({"kind": "snapshot.activate", "body": {"sequence": 1, "digest": "", "counts": {"a": 0.5}}}, "/body"),

@@ -14,6 +14,7 @@ from service.errors import ChainBroken, Conflict, InvalidField, NotFound, Relais
 from tests.unit.control.control_chain import DIGEST, HOUR, NOON, make_order, registration
 
 AMC = "0775671993"
+UNPIN = make_order(kind="snapshot.unpin")
 
 
 def activate(sequence: int, digest: str = DIGEST, **members: Any):
@@ -86,11 +87,33 @@ def test_order_about_an_unregistered_client_is_refused(kind: str):
         ([activate(4), activate(5), pin(4, until=NOON + HOUR)], activate(6)),
         ([activate(4), activate(5), pin(4), make_order(kind="snapshot.unpin")], activate(5)),
         ([activate(4), activate(5), pin(4, until=NOON + HOUR)], activate(5, at=NOON + 2 * HOUR)),
+        ([activate(4), activate(5), pin(4), UNPIN], pin(5)),
+        ([activate(4), activate(5), pin(4, until=NOON + HOUR)], pin(5, at=NOON + 2 * HOUR)),
+        ([activate(4), activate(5), activate(6), pin(4)], pin(5)),
+        ([activate(4), activate(5), pin(4), make_order(kind="snapshot.unpin"), activate(7)], pin(5)),
+        (
+            [activate(4), activate(5), pin(4), make_order(kind="snapshot.unpin"), activate(6), activate(7), pin(6)],
+            pin(5),
+        ),
         ([], pin(1)),
         ([activate(4)], pin(5)),
         ([activate(4)], pin(4, "B" * 43)),
     ],
-    ids=["rollback", "equivocation", "pinned", "quarantine", "pin-ended", "nothing-to-pin", "pin-ahead", "pin-other"],
+    ids=[
+        "rollback",
+        "equivocation",
+        "pinned",
+        "quarantine",
+        "pin-ended",
+        "unpinned-quarantine-pinned",
+        "pin-ended-quarantine-pinned",
+        "pin-above-a-pin",
+        "quarantine-below-a-later-one",
+        "quarantine-below-a-later-pin",
+        "nothing-to-pin",
+        "pin-ahead",
+        "pin-other",
+    ],
 )
 def test_snapshot_order_that_breaks_the_sequence_is_refused(orders: list[Order], refused: Order):
     state = state_of(*orders)
@@ -106,6 +129,19 @@ def test_pin_serves_the_earlier_snapshot_and_its_end_brings_nothing_back():
     assert after.floor.counts == {AMC: {"people": 5}}
     later = fold(state, activate(6, at=NOON + HOUR, version=4))
     assert later.view(NOON + HOUR).activation.sequence == 6
+
+
+def test_a_pin_may_be_renewed_moved_down_and_moved_back_to_no_quarantine():
+    state = state_of(activate(3), activate(4), activate(5), pin(4), pin(4), pin(3))
+    assert (state.activation.sequence, state.quarantine) == (3, (range(4, 6),))
+    later = state_of(activate(3), activate(4), pin(3), UNPIN, activate(5), activate(6), pin(5))
+    assert [sequence for sequence in range(1, 9) if later.is_quarantined(sequence)] == [4, 6]
+    assert fold(later, pin(3, version=9)).quarantine == (range(4, 7),)
+
+
+def test_pinning_the_highest_puts_nothing_in_quarantine():
+    state = state_of(activate(4), pin(4, until=NOON + HOUR))
+    assert (state.pin.sequence, state.quarantine) == (4, ())
 
 
 def test_activating_the_active_snapshot_again_changes_nothing_served():
@@ -153,6 +189,15 @@ def accepted(history: list[Order]):
         orders.append(order)
         states.append(state)
     return orders, states
+
+
+@given(histories)
+def test_what_was_in_quarantine_once_never_serves_again(history: list[Order]):
+    left: set[int] = set()
+    for state in accepted(history)[1]:
+        left |= {sequence for sequence in range(1, 7) if state.is_quarantined(sequence)}
+        assert state.activation is None or state.activation.sequence not in left
+        assert all(state.is_quarantined(sequence) for sequence in left)
 
 
 @given(histories)

@@ -18,7 +18,7 @@ from service.snapshot.guard import Floor, floor_of
 from service.snapshot.manifest import MANIFEST_TYP, AmcEntry, BaseRef, Counts, FileEntry, Manifest, encode_manifest
 from service.snapshot.seal import LayerKey
 from service.snapshot.signing import read_draft
-from service.snapshot.trust import Role, RoleName, Signer, Trust, encode_trust, parse_trust
+from service.snapshot.trust import Person, Role, RoleName, Trust, encode_trust, parse_trust
 from service.snapshot.verify import Conditions
 from tests.unit.snapshot.layer_maker import People, base_items, delta_items, write_layer
 
@@ -43,11 +43,11 @@ ALICE, ALICE_NEW, BOB, CAROL, STRANGER, ROOT_1, ROOT_2 = (key_of(number) for num
 
 def trust_roles(threshold: int = 2) -> dict[RoleName, Role]:
     people = (
-        Signer("alice", (ALICE.public, ALICE_NEW.public)),
-        Signer("bob", (BOB.public,)),
-        Signer("carol", (CAROL.public,)),
+        Person("alice", (ALICE.public, ALICE_NEW.public)),
+        Person("bob", (BOB.public,)),
+        Person("carol", (CAROL.public,)),
     )
-    roots = (Signer("root-1", (ROOT_1.public,)), Signer("root-2", (ROOT_2.public,)))
+    roots = (Person("root-1", (ROOT_1.public,)), Person("root-2", (ROOT_2.public,)))
     return {RoleName.ROOT: Role(2, roots), RoleName.SNAPSHOT: Role(threshold, people)}
 
 

@@ -15,9 +15,9 @@ from service.jws import sign_general
 from service.snapshot.trust import (
     MAX_TRUST_BYTES,
     TRUST_TYP,
+    Person,
     Role,
     RoleName,
-    Signer,
     encode_trust,
     parse_trust,
     verify_next_trust,
@@ -156,7 +156,7 @@ NEW_ROOT = key_of(20)
 
 
 def next_payload(version: int = 2) -> bytes:
-    roots = (Signer("root-2", (ROOT_2.public,)), Signer("root-3", (NEW_ROOT.public,)))
+    roots = (Person("root-2", (ROOT_2.public,)), Person("root-3", (NEW_ROOT.public,)))
     return encode_trust(version, END, {**trust_roles(), RoleName.ROOT: Role(2, roots)})
 
 

@@ -4,15 +4,23 @@ import datetime as dt
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 
 from service.control.ledger import LedgerStatus
 from service.journal.writer import WriterStatus
 from service.settings import Settings
+from service.snapshot.lookout import limits_of
+from service.snapshot.supply import Code, Facts, Supply, Warned, supply_of
 from service.web.status import readiness
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
+LIMITS = limits_of(Settings())
 WRITER = {"journal": "j-1", "entries": 0, "batches": 0, "failures": 0, "last_failure": None, "register_failure": None}
+
+
+def supply(now: dt.datetime, *warnings: Warned) -> Supply:
+    return msgspec.structs.replace(supply_of(Facts(), LIMITS, now), warnings=warnings)
 
 
 def context(**members: Any) -> Any:
@@ -22,13 +30,14 @@ def context(**members: Any) -> Any:
         "clock": SimpleNamespace(now=lambda: NOW),
         "journal": SimpleNamespace(status=WriterStatus(**{**WRITER, "writable": True})),
         "serves_rights": True,
-        "knowledge": SimpleNamespace(valid_until=NOW + dt.timedelta(days=7)),
+        "knowledge": SimpleNamespace(),
         "refusal": None,
         "settings_error": None,
         "unreadable_records": 0,
         "clock_suspect": False,
         "ledger_status": lambda: LedgerStatus(version=4, source="store"),
         "registry": SimpleNamespace(broken=frozenset()),
+        "supply": supply,
     }
     return SimpleNamespace(**{**sound, **members})
 
@@ -69,10 +78,9 @@ def test_each_trouble_is_told(members: dict[str, Any], code: str, blocking: bool
     assert readiness(context(**members)) == [{"code": code, "blocking": blocking, "detail": detail}]
 
 
-@pytest.mark.parametrize(
-    ("left", "code"),
-    [(dt.timedelta(0), "snapshot_expired"), (dt.timedelta(hours=48), "snapshot_expires_soon")],
-)
-def test_the_end_of_a_snapshot_is_told_before_and_after(left: dt.timedelta, code: str):
-    (trouble,) = readiness(context(knowledge=SimpleNamespace(valid_until=NOW + left)))
-    assert (trouble["code"], trouble["blocking"]) == (code, False)
+def test_a_warning_about_the_supply_is_told_and_keeps_no_worker_back():
+    warned = (Warned(Code.FREEZE, "nothing newer"), Warned(Code.LOAD_REFUSED, "9 guard"))
+    assert readiness(context(supply=lambda now: supply(now, *warned))) == [
+        {"code": "freeze", "blocking": False, "detail": "nothing newer"},
+        {"code": "load_refused", "blocking": False, "detail": "9 guard"},
+    ]
