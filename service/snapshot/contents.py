@@ -79,6 +79,7 @@ def check_digests(
     for entry in manifest.files:
         sighting = folder.sight(entry.name, entry.size, known.get(entry.name), progress)
         if sighting.sha256 != entry.sha256:
+            seen.add(manifest.sequence, entry.name, sighting)
             raise _refused(f"{shown(entry.name)} of SHA-256 {entry.sha256}", f"{sighting.sha256}: altered")
         if sighting != known.get(entry.name):
             _check_form(entry.name, manifest.counts.entries, folder)

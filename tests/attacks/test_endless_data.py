@@ -28,7 +28,7 @@ def bytes_read() -> int:
 @pytest.mark.parametrize(
     ("name", "size", "step", "expected", "found"),
     [
-        (RECORDS, TERABYTE, SIZE, "records.lmdb of at most 68719476736 bytes", f"{TERABYTE} bytes"),
+        (RECORDS, TERABYTE, SIZE, "a file of at most 68719476736 bytes", f"{TERABYTE} bytes"),
         (RECORDS, 2**36, FILES, "records.lmdb of {signed} bytes", f"{2**36} bytes: too long"),
         (MANIFEST, TERABYTE, SIZE, "manifest.json of at most 1048576 bytes", f"{TERABYTE} bytes"),
         (MANIFEST, 2**20 + 1, SIZE, "manifest.json of at most 1048576 bytes", f"{2**20 + 1} bytes"),
@@ -61,7 +61,7 @@ def test_a_signed_size_beyond_the_cap_is_refused_however_it_is_signed(victim: Vi
     forge.rewrite(folder, files=files)
     os.truncate(folder / RECORDS, 2**37)
     before = bytes_read()
-    victim.refuses(folder, SIZE, "records.lmdb of at most 68719476736 bytes", f"{2**37} bytes")
+    victim.refuses(folder, SIZE, "a file of at most 68719476736 bytes", f"{2**37} bytes")
     assert bytes_read() - before < LITTLE
     victim.takes(second, 2)
 

@@ -30,11 +30,16 @@ def test_freeze_the_active_snapshot_again_and_again_changes_nothing_and_ends(
         clock.shift = days * DAY
         said = victim.load(second, "--json")
         assert (said.status, said.err) == (0, "")
-        assert json.loads(said.out)["outcome"] == "already active: no change"
+        assert json.loads(said.out)["outcome"] == "unchanged"
         now = victim.state()
         assert (now.orders, now.folders, victim.floor()) == (before.orders, before.folders, floor)
     clock.shift = 45 * DAY
-    victim.refuses(forge.copy(second), DATES, f"valid_until after now, {clock.text()}", f"{until}: expired")
+    victim.refuses(
+        forge.copy(second),
+        DATES,
+        f"valid_until after {clock.text()}, now by this machine's clock",
+        f"{until}: expired, unless this clock is ahead",
+    )
     assert victim.held() == {1: "superseded", 2: "active"}
     clock.shift = dt.timedelta(0)
     victim.takes(forge.rewrite(forge.copy(second), sequence=3), 3)

@@ -95,6 +95,7 @@ def test_signing_again_by_the_command_adds_nobody(victim: Victim, forge: Forge, 
     key = victim.home / "keys" / "signer-1.jwk"
     for _ in range(2):
         said = victim.relais("snapshot", "sign", folder, "--key", key)
-        assert (said.status, said.out.splitlines()[1]) == (0, "1 of 2 needed: signer-1")
+        assert said.status == 0
+        assert "1 of 2 needed: signer-1" in said.out.splitlines()
     victim.refuses(folder, SIGNATURES, BOTH, "1 of them (signer-1)")
     victim.takes(second, 2)

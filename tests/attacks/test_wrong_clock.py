@@ -10,6 +10,7 @@ from tests.attacks.victim import Victim
 from tests.attacks.wrong_clock import WrongClock
 
 DATES = "4 dates"
+FUTURE = ": made in the future, unless this clock is behind"
 DAY = dt.timedelta(days=1)
 FIVE_MINUTES = dt.timedelta(minutes=5)
 
@@ -25,7 +26,12 @@ def test_a_clock_one_day_slow_refuses_a_fresh_snapshot_as_post_dated(
     folder = forge.copy(second)
     created = forge.payload(second)["created_at"]
     latest = clock.text(FIVE_MINUTES)
-    victim.refuses(folder, DATES, f"created_at not after {latest}", f"{instant(created):%Y-%m-%dT%H:%M:%SZ}")
+    victim.refuses(
+        folder,
+        DATES,
+        f"created_at not after {latest}, five minutes ahead of this machine's clock",
+        f"{instant(created):%Y-%m-%dT%H:%M:%SZ}{FUTURE}",
+    )
     clock.shift = dt.timedelta(0)
     victim.takes(second, 2)
 
@@ -36,7 +42,12 @@ def test_a_clock_one_day_fast_refuses_a_snapshot_on_its_last_day(
     until = clock.text(DAY / 2)
     folder = forge.rewrite(forge.copy(second), valid_until=until)
     clock.shift = DAY
-    victim.refuses(folder, DATES, f"valid_until after now, {clock.text()}", f"{until}: expired")
+    victim.refuses(
+        folder,
+        DATES,
+        f"valid_until after {clock.text()}, now by this machine's clock",
+        f"{until}: expired, unless this clock is ahead",
+    )
     clock.shift = dt.timedelta(0)
     victim.takes(folder, 2)
 
@@ -65,7 +76,12 @@ def test_a_clock_one_day_slow_keeps_no_expired_snapshot_longer_than_that_day(
     built = clock.text(-2 * DAY)
     amcs = [{**amc, "extracted_at": built} for amc in forge.payload(second)["amcs"]]
     folder = forge.rewrite(forge.copy(second), created_at=built, valid_until=until, amcs=amcs)
-    victim.refuses(folder, DATES, f"valid_until after now, {clock.text()}", f"{until}: expired")
+    victim.refuses(
+        folder,
+        DATES,
+        f"valid_until after {clock.text()}, now by this machine's clock",
+        f"{until}: expired, unless this clock is ahead",
+    )
     clock.shift = -DAY
     said = victim.load(folder, "--accept", "the extracts went back with the clock", "--dry-run")
     assert (said.status, said.err) == (0, "")
@@ -97,5 +113,10 @@ def test_dates_that_contradict_each_other_are_refused_whatever_the_clock(
     )
     for created_at in ("9999-12-31T23:59:59Z", clock.text(DAY)):
         folder = forge.rewrite(forge.copy(second), created_at=created_at)
-        victim.refuses(folder, DATES, f"created_at not after {clock.text(FIVE_MINUTES)}", created_at)
+        victim.refuses(
+            folder,
+            DATES,
+            f"created_at not after {clock.text(FIVE_MINUTES)}, five minutes ahead of this machine's clock",
+            f"{created_at}{FUTURE}",
+        )
     victim.takes(second, 2)

@@ -49,6 +49,6 @@ def test_a_manifest_is_no_trust_file(victim: Victim, forge: Forge, second: Path)
         said = victim.load(second)
         assert (said.status, said.out, said.err.count("\n")) == (1, "", 1)
         assert victim.state() == before
-    assert said.err == "relais: the object is not a relais-trust+jws\n"
+    assert said.err == f"relais: {path}: the object is not a relais-trust+jws\n"
     path.write_bytes(good)
     victim.takes(second, 2)

@@ -219,6 +219,14 @@ def test_the_active_snapshot_again_is_no_change(maker: SnapshotMaker):
     assert not examination.first_load
 
 
+def test_dates_at_the_end_of_the_calendar_are_refused_and_not_added_to(maker: SnapshotMaker):
+    end = dt.datetime(9999, 12, 31, 23, tzinfo=dt.UTC)
+    directory = maker.make(created_at=end, valid_until=end + dt.timedelta(minutes=1))
+    assert refusal(directory).step == Step.DATES
+    # What an order names may lie ahead of a clock that went back: that it is another one must still be found.
+    assert refusal(directory, ordered=Ordered(5, sha256_b64u(b"other"))).step == Step.SEQUENCE
+
+
 # 6: base
 
 
