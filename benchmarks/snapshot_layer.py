@@ -23,9 +23,8 @@ from service.identifiers import nir_identity
 from service.rights.model import Absence
 from service.snapshot.build import BuildPlan, Built, build_snapshot
 from service.snapshot.records import RECORDS_FILE, Layer
-from service.snapshot.rows import RowParser
 from service.snapshot.seal import LayerKey
-from service.snapshot.sources import Source
+from service.snapshot.sources import open_source
 
 PEPPER = b"not a secret: a pepper to measure"
 
@@ -51,7 +50,7 @@ def build(rows: Path, policy: Path, out: Path) -> tuple[Built, dict[str, float]]
 def some_identities(rows: Path, number: int) -> list[str]:
     chance = random.Random(1)  # noqa: S311 - the same people in every run
     kept: list[str] = []
-    with Source(rows, RowParser()) as source:
+    with open_source(rows) as source:
         for _, row in source:
             if isinstance(row, RowRejected) or chance.random() > 0.2:
                 continue

@@ -29,6 +29,7 @@ from service.keyring import load_officers, load_order_key, load_order_keys, load
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
+from service.snapshot.crashes import Crashes
 from service.snapshot.lookout import Lookout
 from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
@@ -110,7 +111,10 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
     settings, clock = context.settings, context.clock
     fleet = FleetStore(home.fleet)
     with claim_slot(home.run, server) as slot:
-        follower = Follower(context, _vault(home, settings) if server == "rights" else None)
+        crashes = Crashes(home.run, slot)
+        if server == "rights":
+            _take_over(crashes, clock)
+        follower = Follower(context, _vault(home, settings, crashes) if server == "rights" else None)
         pulse = Pulse(
             fleet,
             clock,
@@ -134,16 +138,29 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
         await follower.close()
         if context.journal is not None:
             await context.journal.close()
+        crashes.close()
         fleet.close()
         ledger.close()
 
 
-def _vault(home: Home, settings: Settings) -> Vault:
+def _take_over(crashes: Crashes, clock: Clock) -> None:
+    """A disk that is full must not keep a worker from starting: it then only has no last words."""
+    try:
+        crash = crashes.take_over(clock.now())
+    except OSError as error:
+        _LOG.error("last_words_unwritable", error=error.strerror)
+        return
+    if crash is not None:
+        _LOG.error("worker_was_killed", fault=crash.fault, sequence=crash.sequence)
+
+
+def _vault(home: Home, settings: Settings, crashes: Crashes) -> Vault:
     return Vault(
         catalog=Catalog.of(home),
         load_trust=TrustStore.of(home, demo=settings.instance.demo).load,
         load_peppers=lambda: load_peppers(home.path(settings.keys.pepper)),
         out_of_scope=settings.query.out_of_scope_amcs,
+        crashes=crashes,
     )
 
 

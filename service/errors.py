@@ -221,6 +221,10 @@ class RowRejected(BuildError):
         self.column = column
         self.fault = fault
 
+    def __reduce__(self) -> tuple[type[RowRejected], tuple[str, str]]:
+        """Rows are read in several processes, and their faults told to one."""
+        return RowRejected, (self.column, self.fault)
+
 
 class DepotError(RelaisError, code="depot_error"):
     """Where snapshots are published. No text of it holds credentials, or what a server said beyond a code."""
@@ -235,7 +239,7 @@ class DepotTooSlow(DepotError, code="depot_too_slow"):
 
 
 class DepotDenied(DepotError, code="depot_denied"):
-    """Credentials are missing, wrong or expired, or do not allow it."""
+    """It says no: credentials are missing, wrong or expired, or what was asked for is not allowed."""
 
 
 class DepotMissing(DepotError, code="depot_missing"):

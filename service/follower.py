@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Final
 
 import structlog
@@ -20,10 +20,12 @@ from service.control.state import Activation, View
 from service.errors import RelaisError
 from service.rights.model import Knowledge
 from service.snapshot.catalog import Catalog
+from service.snapshot.crashes import Crashes
 from service.snapshot.opened import Snapshot, open_snapshot
+from service.snapshot.seen import Seen
 from service.snapshot.supply import Code
 from service.snapshot.trust import Trust
-from service.snapshot.verify import Ordered
+from service.snapshot.verify import Conditions, Ordered
 from service.web.context import Context
 
 #: How long a start waits for the snapshot: a restarted worker should not take requests it cannot answer, and a very
@@ -37,24 +39,38 @@ _DIRECTORIES: Final = re.compile(r"(?:/[^/\s:']+)+/")
 _LOG = structlog.get_logger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Vault:
-    """Where snapshots lie and what opens them. Trust and peppers are read at each opening: both may be rotated."""
+    """Where snapshots lie and what opens them. Trust and peppers are read at each opening: both may be rotated.
+
+    What was hashed when it was loaded, or when the server started, is not hashed by each worker again, unless a worker
+    was killed by reading it.
+    """
 
     catalog: Catalog
     load_trust: Callable[[dt.datetime], Trust]
     load_peppers: Callable[[], Mapping[str, bytes]]
     out_of_scope: Sequence[str]
+    crashes: Crashes
+    _by_notes: Seen = field(init=False)
+    _by_itself: Seen = field(init=False, default_factory=Seen)
+
+    def __post_init__(self) -> None:
+        self._by_notes = Seen(self.catalog.notes)
 
     def open(self, activation: Activation, now: dt.datetime) -> tuple[Snapshot, Knowledge]:
         """The snapshot an order names, verified. Raises `TrustError`, `OSError`."""
-        snapshot = open_snapshot(
-            self.catalog.path(activation.sequence),
-            Ordered(activation.sequence, activation.digest),
+        sequence, digest = activation.sequence, activation.digest
+        conditions = Conditions(
             trust=self.load_trust(now),
             peppers=self.load_peppers(),
             now=now,
+            ordered=Ordered(sequence, digest),
+            bases=self.catalog.path,
+            seen=self._by_itself if self.crashes.any_of(digest) else self._by_notes,
         )
+        with self.crashes.reading(sequence, digest):
+            snapshot = open_snapshot(self.catalog.path(sequence), conditions)
         return snapshot, snapshot.knowledge(self.out_of_scope)
 
 

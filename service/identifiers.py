@@ -12,6 +12,8 @@ from service.errors import InvalidField
 
 # Month 20-99 stands for an unknown one; departments are not checked, they change more often than this code.
 _NIR = re.compile(r"[1-4]\d{2}(?:0[1-9]|1[0-2]|[2-9]\d)(?:\d{2}|2A|2B)\d{6}", re.ASCII)
+# As most extracts and tills write it: digits only, its key included.
+_PLAIN_NIR = re.compile(r"[1-4]\d{2}(?:0[1-9]|1[0-2]|[2-9]\d)\d{10}", re.ASCII)
 # Passing migrants, provisional numbers, provisional agricultural numbers: their key means nothing.
 _NIR_WITHOUT_KEY = re.compile(r"[5-8][12]\d{11}|555555\d{7}", re.ASCII)
 # Given for secrecy (minors, abortion, contraception), and provisional agricultural numbers.
@@ -32,6 +34,11 @@ _MASKED_LENGTH = 64
 
 def parse_nir(text: str) -> str:
     """The 13 characters of a NIR written with or without key, spaces, dots and capitals. Raises `InvalidField`."""
+    if _PLAIN_NIR.fullmatch(text):
+        number, control = divmod(int(text), 100)
+        # They add up to a multiple of 97 (see `_nir_key`).
+        if (number + control) % 97 == 0 and 1 <= control <= 97:
+            return text[:_NIR_LENGTH]
     written = _ascii(text, "a NIR").replace(" ", "").replace(".", "").upper()
     nir, key = written[:_NIR_LENGTH], written[_NIR_LENGTH:]
     if key and not _KEY.fullmatch(key):
@@ -47,7 +54,7 @@ def parse_nir(text: str) -> str:
 
 def is_fictitious(nir: str) -> bool:
     """Whether a parsed NIR stands for nobody: never to be looked up, sent upstream, cached or recorded."""
-    return _NIR_FICTITIOUS.fullmatch(nir) is not None
+    return "555555" in nir[:7] and _NIR_FICTITIOUS.fullmatch(nir) is not None
 
 
 def parse_birth_date(text: str) -> str:
@@ -73,6 +80,8 @@ def parse_amc(text: str) -> str:
 
 def parse_member(text: str) -> str:
     """A numéro adhérent in capitals without spaces. Raises `InvalidField`."""
+    if _MEMBER.fullmatch(text):
+        return text
     member = _ascii(text, "a member number").replace(" ", "").upper()
     if not _MEMBER.fullmatch(member):
         raise InvalidField("a member number has 1 to 20 of the characters 0-9 A-Z . / -")

@@ -15,16 +15,18 @@ import random
 import sys
 import zoneinfo
 from collections.abc import Iterator, Sequence
-from itertools import islice
+from itertools import starmap
 from pathlib import Path
-from typing import Any, BinaryIO, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import orjson
 
 from stubs import civil
 from stubs.contracts import Kind, days_around
+from stubs.delivery import Delivery
 from stubs.households import NOBODY, PEOPLE_PER_BLOCK, SEATS, Role, Seat, rows_of
 from stubs.insurers import BY_PERCENT, INSURERS, Insurer, policy_toml
+from stubs.ndjson import STANDARD_OUTPUT, opened, write_rows
 
 PARIS: Final = zoneinfo.ZoneInfo("Europe/Paris")
 Row = dict[str, Any]
@@ -66,13 +68,21 @@ class Population:
 
     def rows(self) -> Iterator[Row]:
         """Every source row, shuffled."""
+        return starmap(self.row, self.places())
+
+    def places(self) -> Iterator[tuple[int, int]]:
+        """Block and seat of every source row, shuffled."""
         for chunk in range(self._blocks):
             for number in self._orders[chunk % _ORDERS]:
                 step, start = self._walks[number]
-                yield self.row((chunk * step + start) % self._blocks, number)
+                yield (chunk * step + start) % self._blocks, number
         for number in self._orders[0]:
             if number < self._rest:
-                yield self.row(self._blocks, number)
+                yield self._blocks, number
+
+    def stranger(self, block: int, number: int) -> Row:
+        """The row of somebody who is not of this population, another one for each of its places."""
+        return self.row(self._blocks + 1 + block, number)
 
     def row(self, block: int, number: int) -> Row:
         """One source row: the contract of seat `number` in a block. Its lists are shared: they are for reading."""
@@ -187,15 +197,6 @@ def _beneficiary(row: Row) -> Row:
     return {name: row[name] for name in ("nir", "birth_date", "birth_rank")}
 
 
-def write_rows(population: Population, file: BinaryIO) -> int:
-    """The population as NDJSON; gives the number of rows."""
-    rows = population.rows()
-    # Row by row into bytes: a thousand dicts held at once cost more in memory traffic than making them.
-    while batch := [orjson.dumps(row, option=orjson.OPT_APPEND_NEWLINE) for row in islice(rows, 1000)]:
-        file.write(b"".join(batch))
-    return len(population)
-
-
 def write_examples(population: Population, directory: Path) -> None:
     """`open.json`, `closed.json` and `unknown.json`, ready for `curl -d @FILE`."""
     directory.mkdir(parents=True, exist_ok=True)
@@ -214,32 +215,58 @@ def _moment(given: dt.datetime | None, today: dt.date | None) -> tuple[dt.dateti
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m stubs.population", description="Writes synthetic people.")
+    parser = argparse.ArgumentParser(
+        prog="python -m stubs.population",
+        description="Writes synthetic people.",
+        epilog="""A later delivery of the same people, to measure a delta: give --changed-percent and the --people,
+        --seed and --today of the first delivery. That share of the people differs, a quarter of it each way: contracts
+        closed on the day after --today, other rates, people gone, people new. All other rows are the same bytes. The
+        AMCs extracted before --now, by default noon of that day after; build neither delivery before its extracts.""",
+    )
     parser.add_argument("--people", type=int, required=True, help="distinct (NIR, birth date, rank)")
     parser.add_argument("--seed", type=int, default=1, help="the same seed and day give the same people")
     parser.add_argument("--today", type=dt.date.fromisoformat, help="the day rights are laid around (default: today)")
     parser.add_argument("--now", type=dt.datetime.fromisoformat, help="the instant before which AMCs extracted")
-    parser.add_argument("--rows", type=Path, required=True, help="NDJSON file to write")
+    parser.add_argument(
+        "--changed-percent", type=float, metavar="P", help="deliver them a day later, P percent of the people changed"
+    )
+    parser.add_argument(
+        "--rows", type=Path, required=True, help="NDJSON file to write, compressed if it ends in .gz or .zst; - prints"
+    )
     parser.add_argument("--policy", type=Path, required=True, help="policy file (TOML) to write")
-    parser.add_argument("--examples", type=Path, help="directory for three example queries")
+    parser.add_argument("--examples", type=Path, help="directory for three example queries of the first delivery")
     return parser
+
+
+def _rows(options: argparse.Namespace, population: Population, today: dt.date) -> Iterator[Row]:
+    if options.changed_percent is None:
+        return population.rows()
+    day = (today + dt.timedelta(days=1)).isoformat()
+    return Delivery(population, options.changed_percent, options.seed, day).rows()
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; gives its exit status."""
-    options = _parser().parse_args(arguments)
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if options.changed_percent is not None and options.today is None:
+        parser.error("--changed-percent needs --today, the day of the first delivery")
     now, today = _moment(options.now, options.today)
+    if options.changed_percent is not None and options.now is None:
+        now = dt.datetime.combine(today + dt.timedelta(days=1), dt.time(12), PARIS)
     try:
         population = Population(options.people, options.seed, today)
+        chosen = _rows(options, population, today)
         if options.examples:
             write_examples(population, options.examples)
     except ValueError as error:
         print(f"population: {error}", file=sys.stderr)
         return 2
     options.policy.write_text(policy_toml(now), "utf-8")
-    with options.rows.open("wb") as file:
-        rows = write_rows(population, file)
-    print(f"{options.people} people, {rows} rows, today {today}")
+    with opened(options.rows) as file:
+        rows = write_rows(chosen, file)
+    told = sys.stderr if options.rows == STANDARD_OUTPUT else sys.stdout
+    print(f"{options.people} people, {rows} rows, today {today}", file=told)
     return 0
 
 

@@ -111,7 +111,7 @@ def remember_floor(place: Home, floor: Floor | None) -> None:
 
 def _quarantine(state: State) -> str | None:
     """Why the highest snapshot ever activated may not come back, where a pin went below it."""
-    if state.activation is None or state.floor is None or state.activation.sequence >= state.floor.sequence:
+    if state.floor is None or not state.is_quarantined(state.floor.sequence):
         return None
     pin = state.view(SystemClock().now()).pin
     if pin is None:

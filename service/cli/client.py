@@ -11,9 +11,9 @@ from cyclopts import App, Parameter
 
 from service.access.clients import Client, ClientClass, Watch, client_body, parse_client
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import await_fleet, open_ledger
+from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members
 from service.clock import SystemClock
-from service.control.format import Kind, instant_text
+from service.control.format import Kind, Order, instant_text
 from service.control.ledger import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
@@ -51,6 +51,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     ] = False,
     reason: ReasonOption = "registered from the command line",
     home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Register a client, and return when every worker follows (status 3 if one does not)."""
     where, settings = open_home(home)
@@ -58,10 +59,15 @@ def add(  # noqa: PLR0913 - one parameter an option
     limits = {"daily": daily, "burst": burst, "unknown": unknown, "watch": watch.value}
     client = _parse(client_id, {"class": client_class.value, "finess": list(finess), "keys": list(jwks), **limits})
     _warn(client, jwks)
-    version = _register(where, settings, client, reason, replace=replace)
-    for one in client.keys.values():
-        print(f"  key {one.kid} ({one.alg})")
-    return await_fleet(where, version)
+    version, given = _register(where, settings, client, reason, replace=replace, json=json)
+    if not json:
+        for one in client.keys.values():
+            print(f"  key {one.kid} ({one.alg})")
+    status = await_fleet(where, version)
+    if json:
+        keys = [{"kid": one.kid, "alg": one.alg} for one in client.keys.values()]
+        print_json({"id": client.id, "keys": keys, **order_members(version, given, status)})
+    return status
 
 
 @app.command(name="list")
@@ -88,9 +94,10 @@ def suspend(
     *,
     reason: ReasonOption,
     home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Stop answering a client, and return when every worker follows (status 3 if one does not)."""
-    return _set_suspended(home, client_id, reason, suspended=True)
+    return _set_suspended(home, client_id, reason, suspended=True, json=json)
 
 
 @app.command(name="resume")
@@ -100,45 +107,54 @@ def resume(
     *,
     reason: ReasonOption,
     home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Answer a suspended client again, and return when every worker follows (status 3 if one does not)."""
-    return _set_suspended(home, client_id, reason, suspended=False)
+    return _set_suspended(home, client_id, reason, suspended=False, json=json)
 
 
-def _register(home: Home, settings: Settings, client: Client, reason: str, *, replace: bool) -> int:
-    """The version of the order that registers the client, or of the last one where that is done already."""
+def _register(
+    home: Home, settings: Settings, client: Client, reason: str, *, replace: bool, json: bool
+) -> tuple[int, list[Order]]:
+    """The version to follow, and the order that registers the client; none where that is done already."""
     intent = Intent(kind=Kind.CLIENT_REGISTER, scope=client.id, body=client_body(client), reason=reason, actor=actor())
     signer = load_order_key(home, settings)
+    given = []
     with open_ledger(home, settings) as ledger:
         if _is_registered(ledger.state, client):
-            print(f"{client.id} is registered so already: no change")
-            version = ledger.state.version
+            _say(f"{client.id} is registered so already: no change", json=json)
         else:
             order = ledger.issue(
                 intent, signer, SystemClock().now(), lambda state: _refuse_to_replace(state, client, replace=replace)
             )
-            version = order.version
-            print(f"order {version}: {order.kind} {order.scope}")
+            given.append(order)
+            _say(f"order {order.version}: {order.kind} {order.scope}", json=json)
         if ledger.state.clients[client.id].suspended:
             print(f"relais: {client.id} stays suspended until it is resumed", file=sys.stderr)
-    return version
+        return (given[-1].version if given else ledger.state.version), given
 
 
-def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool) -> int:
+def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, json: bool) -> int:
     where, settings = open_home(home)
     kind = Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME
     intent = Intent(kind=kind, scope=client_id, body={}, reason=reason, actor=actor())
-    signer = load_order_key(where, settings)
-    with open_ledger(where, settings) as ledger:
-        known = ledger.state.clients.get(client_id)
-        if known is not None and known.suspended is suspended:
-            print(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change")
-            version = ledger.state.version
-        else:
-            order = ledger.issue(intent, signer, SystemClock().now())
-            version = order.version
-            print(f"order {version}: {order.kind} {order.scope}")
-    return await_fleet(where, version)
+
+    def plan(state: State) -> list[Intent]:
+        known = state.clients.get(client_id)
+        if known is None or known.suspended is not suspended:
+            return [intent]
+        _say(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change", json=json)
+        return []
+
+    version, given = append_orders(where, settings, plan, json=json)
+    status = await_fleet(where, version)
+    if json:
+        print_json({"id": client_id, "suspended": suspended, **order_members(version, given, status)})
+    return status
+
+
+def _say(text: str, *, json: bool) -> None:
+    print(text, file=sys.stderr if json else sys.stdout)
 
 
 def _parse(client_id: str, members: Mapping[str, Any]) -> Client:

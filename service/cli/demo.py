@@ -25,8 +25,9 @@ from service.files import write_durable
 from service.keyfiles import KeyUse, load_private, load_public, write_new_key
 from service.keyring import load_order_key
 from service.settings import Home, Settings, load_settings
-from service.snapshot.build import BuildPlan, build_snapshot
+from service.snapshot.build import build_snapshot
 from service.snapshot.pepper import load_peppers
+from service.snapshot.plan import BuildPlan
 from service.snapshot.signing import read_draft, sign_folder
 from service.snapshot.trust import RoleName
 from service.snapshot.trustfile import new_trust, role_of

@@ -13,7 +13,12 @@ from service.cli.commands import COMMANDS, PURPOSE
 from service.cli.exits import Exit
 from service.errors import DepotUnavailable, RelaisError, StoreUnavailable
 
-app = App(name="relais", help=PURPOSE, version=lambda: version("relais-droits"))
+app = App(
+    name="relais",
+    help=PURPOSE,
+    version=lambda: version("relais-droits"),
+    suppress_keyboard_interrupt=False,  # it is told below, as every other end is
+)
 for _name, _help in COMMANDS.items():
     app.command(f"service.cli.{_name}:app", name=_name, help=cleandoc(_help))
 

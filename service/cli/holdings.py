@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -13,7 +14,7 @@ from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
 from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import append_orders, await_fleet, give_orders, open_ledger, parse_until
+from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members, parse_until
 from service.cli.progress import Meter
 from service.cli.pruning import current_standing, standing_of
 from service.clock import SystemClock
@@ -32,6 +33,7 @@ def pin(
     reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
     until: Annotated[str, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")],
     home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine, for good."""
     place, settings = open_home(home)
@@ -58,11 +60,19 @@ def pin(
         judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
         with Meter() as meter:
             aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
-        version, _ = append_orders(place, settings, lambda _: [intent])
-    return await_fleet(place, version, sequence)
+        version, given = append_orders(place, settings, lambda _: [intent], json=json)
+    status = await_fleet(place, version, sequence)
+    if json:
+        print_json({"sequence": sequence, "digest": held.digest, **order_members(version, given, status)})
+    return status
 
 
-def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = DEFAULT_HOME) -> int:
+def unpin(
+    *,
+    reason: Annotated[str, Parameter(help="Why.")],
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> int:
     """End a pin. The snapshot it held serves on until a higher sequence is loaded."""
     place, settings = open_home(home)
     now = SystemClock().now()
@@ -71,10 +81,14 @@ def unpin(*, reason: Annotated[str, Parameter(help="Why.")], home: HomeOption = 
     def plan(state: State) -> list[Intent]:
         if state.view(now).pin is not None:
             return [intent]
-        print("no snapshot is pinned: no change")
+        print("no snapshot is pinned: no change", file=sys.stderr if json else sys.stdout)
         return []
 
-    return give_orders(place, settings, plan)
+    version, given = append_orders(place, settings, plan, json=json)
+    status = await_fleet(place, version)
+    if json:
+        print_json(order_members(version, given, status))
+    return status
 
 
 def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:

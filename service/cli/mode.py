@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import give_orders, open_ledger, parse_until
+from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members, parse_until
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
 from service.control.ledger import Intent
@@ -48,6 +48,7 @@ def set_mode(
         Parameter(name="--all", negative="", show_default=False, help="With scope *: also clear the AMCs that differ."),
     ] = False,
     home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
 ) -> int:
     """Set the mode of a scope, and return when every worker follows (status 3 if one does not)."""
     where, settings = open_home(home)
@@ -59,7 +60,7 @@ def set_mode(
     who = actor()
     order = Intent(kind=Kind.MODE_SET, scope=target, body={"mode": mode}, reason=reason, actor=who, until=end)
 
-    differing: list[str] = []
+    differing: list[dict[str, str]] = []
 
     def plan(state: State) -> list[Intent]:
         view = state.view(now)
@@ -67,15 +68,19 @@ def set_mode(
         if target != EVERYWHERE and not _serves(view, target):
             print(f"relais: warning: no AMC {target} is in the snapshot that serves", file=sys.stderr)
         if not clear:
-            differing.extend(f"{other} {view.modes[other].mode}" for other in others)
+            differing.extend({"scope": other, "mode": view.modes[other].mode} for other in others)
             return [order]
         cleared = [Intent(kind=Kind.MODE_CLEAR, scope=one, body={}, reason=reason, actor=who) for one in others]
         # The mode of all first: if what follows fails, a suspension already holds.
         return [order, *cleared]
 
-    status = give_orders(where, settings, plan)
-    for scope_and_mode in differing:
-        print(f"still differs: {scope_and_mode} (--all clears it)")
+    version, given = append_orders(where, settings, plan, json=json)
+    status = await_fleet(where, version)
+    if json:
+        print_json({**order_members(version, given, status), "differing": differing})
+        return status
+    for one in differing:
+        print(f"still differs: {one['scope']} {one['mode']} (--all clears it)")
     return status
 
 

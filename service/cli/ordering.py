@@ -45,36 +45,6 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
         yield ledger
 
 
-def give_order(
-    home: Home,
-    settings: Settings,
-    intent: Intent,
-    sequence: int | None = None,
-    expected: Callable[[State], None] | None = None,
-    *,
-    json: bool = False,
-) -> Exit:
-    """Append one order, say so, and wait for the fleet (to serve `sequence`, if given). Raises as `Ledger.issue`."""
-    return give_orders(home, settings, lambda _state: [intent], sequence, expected, json=json)
-
-
-def give_orders(
-    home: Home,
-    settings: Settings,
-    plan: Callable[[State], list[Intent]],
-    sequence: int | None = None,
-    expected: Callable[[State], None] | None = None,
-    *,
-    json: bool = False,
-) -> Exit:
-    """Append the orders planned on the state as it is, in turn, and wait for the fleet to follow the last.
-
-    With `json` standard output is the caller's: what is said here goes to standard error.
-    """
-    version, _ = append_orders(home, settings, plan, expected, json=json)
-    return await_fleet(home, version, sequence)
-
-
 def append_orders(
     home: Home,
     settings: Settings,
@@ -83,9 +53,10 @@ def append_orders(
     *,
     json: bool = False,
 ) -> tuple[int, list[Order]]:
-    """Append the orders planned on the state as it is; the version to follow then, and the orders given.
+    """Append the orders planned on the state as it is, in turn; the version to follow then, and the orders given.
 
-    They are in force before anybody is known to follow them. Raises as `Ledger.issue`.
+    They are in force before anybody is known to follow them. With `json` standard output is the caller's: what is said
+    here goes to standard error. Raises as `Ledger.issue`.
     """
     key = load_order_key(home, settings)
     with open_ledger(home, settings) as ledger:

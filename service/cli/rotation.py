@@ -22,7 +22,7 @@ from service.cli.ceremony import (
 )
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.signing import warn
-from service.cli.trustview import is_demo
+from service.cli.trustview import is_demo, named
 from service.clock import SystemClock
 from service.control.state import State
 from service.errors import OperatorError, SnapshotRefused, TrustError
@@ -32,7 +32,7 @@ from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.signing import falling, read_draft
 from service.snapshot.succession import with_key, without_key, without_person
-from service.snapshot.trust import Role, RoleName, Trust, verify_signed
+from service.snapshot.trust import Role, RoleName, Trust
 from service.snapshot.trustfile import draft_trust, read_trust
 from service.snapshot.truststore import TrustStore
 
@@ -77,8 +77,10 @@ def rotate(  # noqa: PLR0913 - a command's options are its parameters
     end. Installing names the held snapshots that would lack signers, and is refused while the active one is among them;
     the former version stays beside it. In a home without a trust file, FILE becomes its first.
     """
-    changed = [add_root, remove_root, add_snapshot, remove_snapshot, root_threshold, snapshot_threshold, sign, before]
-    if files and out is None and not any(changed):
+    lists, others = (add_root, remove_root, add_snapshot, remove_snapshot, sign), (before, out)
+    thresholds = (root_threshold, snapshot_threshold)
+    changed = expires_days != DEFAULT_DAYS or any(one is not None for one in (*lists, *thresholds, *others))
+    if files and not changed:
         _install(files, home, json=json)
         return
     if files or out is None:
@@ -104,14 +106,13 @@ def rotate(  # noqa: PLR0913 - a command's options are its parameters
 
 def _current(before: Path | None, home: Path) -> Trust:
     """The version to change: that of --from, or the home's. It may have expired."""
-    demo = is_demo(home)
-    path = before or Home(home).trust
+    if before is not None:
+        return named(before, read_trust(before), demo=is_demo(home))
+    store = TrustStore.of(Home(home), demo=is_demo(home))
     try:
-        if before is not None:
-            return verify_signed(read_trust(before), demo=demo)
-        return TrustStore.of(Home(home), demo=demo).current()
+        return store.current()
     except TrustError as error:
-        raise OperatorError(f"{path}: {error}") from error
+        raise OperatorError(f"{store.path}: {error}") from error
 
 
 def _change(role: Role, remove: Sequence[str] | None, add: Sequence[str] | None, threshold: int | None) -> Role:
@@ -160,24 +161,23 @@ def _install(files: Sequence[Path], home: Path, *, json: bool) -> None:
 
 def _judge(home: Home, settings: Settings, current: Trust, following: Trust) -> tuple[int, ...]:
     """The held snapshots that would fall. Raises `OperatorError` while the active one is among them."""
+    # A builder's home may hold a trust file and no orders: nothing serves there.
+    state = current_state(home, settings) if home.orders.exists() else State()
     catalog = Catalog(home.snapshots)
     fallen = falling(catalog, current, following)
-    for sequence in _serving(home, settings, catalog):
+    for sequence in serving(catalog, state):
         if sequence in fallen:
-            draft = read_draft(catalog.path(sequence))
-            left = ", ".join(sorted(draft.signers(following))) or "none"
+            left = sorted(read_draft(catalog.path(sequence)).signers(following))
             raise OperatorError(
-                f"version {following.version} would leave snapshot {sequence}, which serves, with "
-                f"{len(draft.signers(following))} of {following.threshold(RoleName.SNAPSHOT)} signers ({left}): "
-                f"first load one signed by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
+                f"version {following.version} would leave snapshot {sequence}, which serves, with {len(left)} of "
+                f"{following.threshold(RoleName.SNAPSHOT)} signers ({', '.join(left) or 'none'}): first load one "
+                f"signed by people who stay. Would lack signers: {', '.join(map(str, fallen))}"
             )
     return fallen
 
 
-def _serving(home: Home, settings: Settings, catalog: Catalog) -> tuple[int, ...]:
-    """The active snapshot and, where it is a delta, the base it lies over."""
-    # A builder's home may hold a trust file and no orders: nothing serves there.
-    state = current_state(home, settings) if home.orders.exists() else State()
+def serving(catalog: Catalog, state: State) -> tuple[int, ...]:
+    """The sequences that answers rest on: the active snapshot and, where it is a delta, the base it lies over."""
     if state.activation is None:
         return ()
     active = state.activation.sequence

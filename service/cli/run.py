@@ -13,6 +13,7 @@ from typing import Final
 
 from cyclopts import App
 
+from service.cli.boot import verify_active
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.demo import DEFAULT_PEOPLE, create_demo, example_commands, refresh_demo
 from service.cli.exits import Exit
@@ -55,6 +56,7 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
     examples = example_commands(place, settings) if settings.instance.demo else ""
     for server in SERVERS:
         check_start(server, place, settings)
+    verify_active(place, settings)
     return _supervise(place, settings, examples)
 
 

@@ -13,6 +13,7 @@ import structlog
 from cyclopts import App, Parameter
 
 from service import telemetry
+from service.cli.boot import verify_active
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.control.fleet import Server
@@ -36,7 +37,10 @@ def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None
     bind = settings.rights if server == "rights" else settings.admin
     take_port(server, bind).close()
     telemetry.configure_logs()
-    _LOG.info("server_starts", server=server, host=bind.host, port=bind.port, workers=bind.workers)
+    verified = verify_active(place, settings) if server == "rights" else None
+    _LOG.info(
+        "server_starts", server=server, host=bind.host, port=bind.port, workers=bind.workers, snapshot_verified=verified
+    )
     os.environ["RELAIS_HOME"] = str(place.root)
     os.execv(sys.executable, gunicorn_command(server, settings))  # noqa: S606 - the server takes this process's place
 
@@ -111,7 +115,7 @@ def refuse_private_keys(home: Home, settings: Settings) -> None:
     own = {home.path(name).resolve() for name in (settings.keys.pepper, settings.keys.receipt, settings.keys.order)}
     for path in sorted(home.root.rglob("*")):
         # Of what the service itself writes there is much, and none of it is named like a key.
-        written = path.is_relative_to(home.journal) or path.is_relative_to(home.snapshots)
+        written = any(path.is_relative_to(one) for one in (home.journal, home.snapshots, home.incoming))
         if written and path.suffix != ".jwk":
             continue
         if path.is_file() and path.resolve() not in own and _is_private(path):

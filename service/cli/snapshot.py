@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import msgspec
 from cyclopts import App, Parameter
 
-from service.cli import activation, admission, compare, distribution, holdings, signing
+from service.cli import activation, admission, build, compare, distribution, holdings, signing
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.cli.signing import DirectoryArgument, trust_if_any
-from service.clock import SystemClock
 from service.control.state import State
-from service.errors import OperatorError
-from service.settings import Home, Settings
-from service.snapshot.build import DEFAULT_REJECT_SHARE, DEFAULT_VALID_DAYS, BuildPlan, build_snapshot
 from service.snapshot.manifest import Manifest
-from service.snapshot.pepper import load_peppers
 from service.snapshot.signing import Draft, read_draft
 from service.snapshot.verify import Examination
 
 app = App(name="snapshot")
+app.command(build.build, name="build")
+app.command(build.attest, name="attest")
 app.command(distribution.publish, name="publish")
 app.command(activation.load, name="load")
 app.command(activation.activate, name="activate")
@@ -34,52 +30,6 @@ app.command(holdings.prune, name="prune")
 app.command(holdings.hold, name="hold")
 app.command(signing.sign, name="sign")
 app.command(distribution.sync, name="sync")
-
-
-@app.command(name="build")
-def build(  # noqa: PLR0913 - a command's options are its parameters
-    *,
-    source: Annotated[list[Path], Parameter(consume_multiple=True, negative="", help="Row files, NDJSON or CSV.")],
-    policy: Annotated[Path, Parameter(help="The AMCs, their extracts and what they allow (TOML).")],
-    sequence: Annotated[int, Parameter(help="Its number, above every one published before.")],
-    out: Annotated[Path, Parameter(help="The folder to make; it must not exist.")],
-    base: Annotated[Path | None, Parameter(help="The base of a delta; this version builds bases only.")] = None,
-    valid_for: Annotated[int, Parameter(help="Days it may be served, at most 45.")] = DEFAULT_VALID_DAYS,
-    no_member_entries: Annotated[
-        bool, Parameter(negative="", show_default=False, help="Leave out look-up by member number.")
-    ] = False,
-    canaries: Annotated[Path | None, Parameter(help="Rows of people whom nobody has reason to ask for.")] = None,
-    max_reject_share: Annotated[
-        float, Parameter(help="Share of bad rows above which the build aborts.")
-    ] = DEFAULT_REJECT_SHARE,
-    home: HomeOption = DEFAULT_HOME,
-    json: JsonOption = False,
-) -> None:
-    """Build an unsigned snapshot from source rows, sealed under the home's pepper."""
-    if base is not None:
-        raise OperatorError("deltas are not built by this version: leave --base out to build a base")
-    kid, pepper = next(iter(_peppers(*open_home(home)).items()))
-    plan = BuildPlan(
-        sources=tuple(source),
-        policy=policy,
-        out=out,
-        sequence=sequence,
-        pepper_kid=kid,
-        pepper=pepper,
-        valid_for_days=valid_for,
-        member_entries=not no_member_entries,
-        canaries=canaries,
-        max_reject_share=max_reject_share,
-    )
-    with Meter() as meter:
-        built = build_snapshot(plan, SystemClock().now(), meter.report)
-    counts = built.manifest.counts
-    if json:
-        rejects = str(built.rejects) if built.rejects else None
-        print_json({"out": str(out), "rows": built.rows, "rejects": rejects, "manifest": _members(built.manifest)})
-        return
-    print(f"snapshot {sequence} in {out}: {counts.people} people, {counts.contracts} contracts, not signed yet")
-    print(f"{counts.rejected} rows rejected{f' ({built.rejects})' if built.rejects else ''}, {counts.dropped} dropped")
 
 
 @app.command(name="verify")
@@ -132,10 +82,6 @@ def inspect(directory: DirectoryArgument, /, *, home: HomeOption = DEFAULT_HOME,
         )
         return
     _print_draft(draft, signers)
-
-
-def _peppers(home: Home, settings: Settings) -> dict[str, bytes]:
-    return load_peppers(home.path(settings.keys.pepper))
 
 
 def _print_draft(draft: Draft, signers: list[str] | None) -> None:

@@ -52,8 +52,9 @@ class View:
 
     def lines(self) -> list[str]:
         """For people: what a signer reads before signing, and reads out by telephone."""
-        trust, end = self.trust, f"{self.trust.expires_at:%Y-%m-%d} ({self._days_left} days left)"
-        said = [f"trust version {trust.version}, expires {end}, digest {trust.digest}"]
+        trust = self.trust
+        left = f"{self._days_left} days left" if trust.time_left(self.now) > dt.timedelta(0) else "expired"
+        said = [f"trust version {trust.version}, expires {trust.expires_at:%Y-%m-%d} ({left}), digest {trust.digest}"]
         for name, role in trust.roles.items():
             said.append(f"{name}: {role.threshold} of {len(role.signers)}")
             said += [f"  {person.name}: {', '.join(key.kid for key in person.keys)}" for person in role.signers]
@@ -93,7 +94,7 @@ class View:
 
     @property
     def _days_left(self) -> int:
-        return self.trust.time_left(self.now).days
+        return max(self.trust.time_left(self.now).days, 0)
 
 
 def view_of(document: bytes, before: Path | None, home: Path) -> View:

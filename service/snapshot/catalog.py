@@ -184,6 +184,11 @@ class Catalog:
         """Nothing is pruned while the body verifies a snapshot and gives the order that pins it; loads go on."""
         return pinning(self.root)
 
+    def forget_notes(self) -> None:
+        """Whoever opens a snapshot next hashes it. Raises `OSError`."""
+        if self.notes is not None:
+            self.notes.forget_all()
+
     def clean(self) -> None:
         """Remove what interrupted loads left behind; does nothing while a load is under way. For every start."""
         # A node that may only read its snapshots serves them all the same.

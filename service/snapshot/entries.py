@@ -7,7 +7,7 @@ compared entry by entry and other languages verify them.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -35,6 +35,10 @@ class Entry(msgspec.Struct, frozen=True):
     deleted: bool = False
 
 
+#: Periods without rights in days since 1970-01-01, both ends inclusive; None has no known end.
+Gaps = tuple[tuple[int, int | None], ...]
+
+
 class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
     """A contract as it lies in an entry: an array, its dates in days since 1970-01-01."""
 
@@ -47,37 +51,86 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     valid_to: int | None
     card_valid_to: int | None
     closed_on: int | None
-    suspended: tuple[tuple[int, int | None], ...]
+    suspended: Gaps
     responsible: bool
     domains: tuple[str, ...]
     rates: dict[str, int]
     rate_base: str
 
 
+#: The same array before it is encoded, with those parts encoded already that come again in other contracts.
+Fields = tuple[
+    str,
+    str,
+    str,
+    str,
+    int,
+    int,
+    int | None,
+    int | None,
+    int | None,
+    msgspec.Raw,
+    bool,
+    msgspec.Raw,
+    msgspec.Raw,
+    str,
+]
+
 _DECODER: Final = msgspec.msgpack.Decoder(tuple[int, tuple[_Stored, ...]] | None)
+_CONTRACT_DECODER: Final = msgspec.msgpack.Decoder(_Stored)
 _TOMBSTONE: Final = Entry((), deleted=True)
 
 
 def encode_contract(contract: Contract) -> bytes:
     """The MessagePack array of one contract; suspensions, domains and rates in order, so that equals encode equally."""
-    return _ENCODER.encode(
+    return encode_fields(
         (
             contract.amc,
             contract.member,
             contract.csr,
             contract.convention,
             contract.payer_rank,
-            contract.valid_from.toordinal() - EPOCH,
+            epoch_days(contract.valid_from),
             _days(contract.valid_to),
             _days(contract.card_valid_to),
             _days(contract.closed_on),
-            [(_days(gap.since), _days(gap.until)) for gap in sorted(contract.suspended, key=_chronological)],
+            encode_gaps((epoch_days(gap.since), _days(gap.until)) for gap in contract.suspended),
             contract.responsible,
-            sorted(set(contract.domains)) if contract.domains else (),
-            dict(sorted(contract.rates.items())),
+            encode_domains(contract.domains),
+            encode_rates(contract.rates),
             contract.rate_base,
         )
     )
+
+
+def encode_fields(fields: Fields) -> bytes:
+    """The MessagePack array of one contract, field by field as `_Stored` names them."""
+    return _ENCODER.encode(fields)
+
+
+def encode_gaps(gaps: Iterable[tuple[int, int | None]]) -> msgspec.Raw:
+    """Periods in the order of their beginnings, then of their ends; no end comes last."""
+    return msgspec.Raw(_ENCODER.encode(sorted(gaps, key=_chronological)))
+
+
+def encode_domains(domains: Iterable[str]) -> msgspec.Raw:
+    """Domains in order, each once."""
+    return msgspec.Raw(_ENCODER.encode(sorted(set(domains))))
+
+
+def encode_rates(rates: Mapping[str, int]) -> msgspec.Raw:
+    """Rates in the order of their benefits."""
+    return msgspec.Raw(_ENCODER.encode(dict(sorted(rates.items()))))
+
+
+def decode_contract(encoded: bytes) -> Contract:
+    """The contract that `encode_contract` was given, its parts in order."""
+    return _contract(_CONTRACT_DECODER.decode(encoded))
+
+
+def epoch_days(date: dt.date) -> int:
+    """Days since 1970-01-01, as entries hold dates."""
+    return date.toordinal() - EPOCH
 
 
 def encode_entry(flags: int, contracts: Sequence[bytes]) -> bytes:
@@ -115,12 +168,13 @@ def unpad(data: bytes) -> bytes:
     return stripped[:-1]
 
 
-def _chronological(gap: Suspension) -> tuple[dt.date, bool, dt.date]:
-    return gap.since, gap.until is None, gap.until or dt.date.max
+def _chronological(gap: tuple[int, int | None]) -> tuple[int, bool, int]:
+    since, until = gap
+    return since, until is None, until or 0
 
 
 def _days(date: dt.date | None) -> int | None:
-    return None if date is None else date.toordinal() - EPOCH
+    return None if date is None else epoch_days(date)
 
 
 def _array_head(length: int) -> bytes:

@@ -1,23 +1,35 @@
-"""Spilled records and their merging: all contracts of one identity become one entry. Pure.
+"""Records between the passes of a build, and their merging: all contracts of one identity become one entry. Pure.
 
-A record is the first 60 derived bytes of its identity, one encoded contract and a tag. Sorted as bytes, records of
-one identity lie side by side and their contracts in the order an entry wants them, whatever the order of the rows.
+A record is the first 60 derived bytes of its identity, a tag, one encoded contract and, in the build of a delta, the
+identity. Sorted as bytes, records of one identity lie side by side, whatever the order of the rows.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from enum import IntEnum
+from itertools import chain, islice
+from operator import eq, itemgetter
 from typing import Final
 
-import msgspec
+from service.snapshot.entries import AMC_SLICE
 
 _DERIVED: Final = 60
+_CONTRACT: Final = _DERIVED + 1
+#: The kind of a record: its tag and its contract up to the AMC number, all that a tally asks of it.
+_KIND: Final = slice(_DERIVED, _CONTRACT + AMC_SLICE.stop)
+_KIND_AMC: Final = slice(AMC_SLICE.start + 1, AMC_SLICE.stop + 1)
 
 #: Bits of a tag: a canary's record; a record of the identity by NIR, under which a person is counted.
 CANARY: Final = 0b01
 PERSON: Final = 0b10
 _STATE_SHIFT: Final = 2
+
+_TAGS: Final = [tag.to_bytes() for tag in range(256)]
+_OF_IDENTITY: Final = itemgetter(slice(0, _DERIVED))
+
+#: One identity: a record of it, whether it is a canary, its distinct contracts in order of their bytes, their kinds.
+Merged = tuple[bytes, bool, list[bytes], list[bytes]]
 
 
 class State(IntEnum):
@@ -29,19 +41,9 @@ class State(IntEnum):
     NOT_STARTED = 3
 
 
-class Merged(msgspec.Struct, frozen=True):
-    """One identity: its derived bytes, whether by NIR, whether a canary, distinct contracts with their states."""
-
-    derived: bytes
-    person: bool
-    canary: bool
-    contracts: list[bytes]
-    states: list[int]
-
-
-def pack_record(derived: bytes, contract: bytes, tag: int) -> bytes:
+def pack_record(derived: bytes, tag: int, contract: bytes, identity: bytes = b"") -> bytes:
     """A record to be spilled."""
-    return b"%b%b%c" % (derived[:_DERIVED], contract, tag)
+    return b"".join((derived[:_DERIVED], _TAGS[tag], contract, identity, _TAGS[len(identity)]))
 
 
 def pack_tag(state: State, *, canary: bool) -> int:
@@ -49,23 +51,50 @@ def pack_tag(state: State, *, canary: bool) -> int:
     return state << _STATE_SHIFT | (CANARY if canary else 0)
 
 
+def person_of(kind: bytes) -> bool:
+    """Whether a kind is of an identity by NIR."""
+    return bool(kind[0] & PERSON)
+
+
+def state_of(kind: bytes) -> int:
+    """The `State` in a kind."""
+    return kind[0] >> _STATE_SHIFT
+
+
+def amc_of(kind: bytes) -> bytes:
+    """The AMC number in a kind."""
+    return kind[_KIND_AMC]
+
+
+def identity_of(record: bytes) -> str:
+    """The canonical identity of a record that holds it."""
+    return record[-1 - record[-1] : -1].decode("ascii")
+
+
 def merge(records: list[bytes]) -> Iterator[Merged]:
     """Identities of a partition in the order of their derived bytes; sorts `records` in place.
 
-    A contract delivered twice, byte for byte, is one contract.
+    A contract delivered twice, byte for byte, is one contract. Most identities have one record, so that is quick.
     """
     records.sort()
-    index, total = 0, len(records)
-    while index < total:
-        record = records[index]
-        derived, tags = record[:_DERIVED], record[-1]
-        contracts, states = [record[_DERIVED:-1]], [record[-1] >> _STATE_SHIFT]
-        index += 1
-        while index < total and records[index].startswith(derived):
-            record = records[index]
-            contract, tags = record[_DERIVED:-1], tags | record[-1]
-            if contract != contracts[-1]:
-                contracts.append(contract)
-                states.append(record[-1] >> _STATE_SHIFT)
-            index += 1
-        yield Merged(derived, bool(tags & PERSON), bool(tags & CANARY), contracts, states)
+    twins = map(eq, map(_OF_IDENTITY, records), map(_OF_IDENTITY, islice(records, 1, None)))
+    group: list[bytes] = []
+    for record, goes_on in zip(records, chain(twins, (False,)), strict=False):
+        if goes_on or group:
+            group.append(record)
+            if not goes_on:
+                yield _merged(group)
+                group = []
+        else:
+            yield record, bool(record[_DERIVED] & CANARY), [_contract(record)], [record[_KIND]]
+
+
+def _merged(group: list[bytes]) -> Merged:
+    distinct = {_contract(record): record for record in group}
+    contracts = sorted(distinct)
+    canary = any(record[_DERIVED] & CANARY for record in group)
+    return group[0], canary, contracts, [distinct[contract][_KIND] for contract in contracts]
+
+
+def _contract(record: bytes) -> bytes:
+    return record[_CONTRACT : -1 - record[-1]]

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
@@ -12,8 +11,7 @@ from service.rights.model import Amc, Knowledge, SourceKind
 from service.snapshot.folder import Progress, quiet
 from service.snapshot.manifest import AmcEntry, Manifest
 from service.snapshot.records import RecordStore
-from service.snapshot.trust import Trust
-from service.snapshot.verify import Conditions, Examination, Ordered
+from service.snapshot.verify import Conditions, Examination
 
 #: Extract dates are civil dates where the pharmacies are.
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -52,22 +50,15 @@ class Snapshot:
         self.records.close()
 
 
-def open_snapshot(
-    directory: Path,
-    ordered: Ordered,
-    *,
-    trust: Trust,
-    peppers: Mapping[str, bytes],
-    now: dt.datetime,
-    progress: Progress = quiet,
-) -> Snapshot:
-    """The snapshot an order in force names, verified like any other before it is opened. Raises `SnapshotRefused`.
+def open_snapshot(directory: Path, conditions: Conditions, progress: Progress = quiet) -> Snapshot:
+    """A snapshot verified like any other before it is opened. Raises `SnapshotRefused`.
 
-    Its sequence and digest must be the order's. It may have expired: it then answers `snapshot_expired`.
+    `conditions.ordered` names the one that an order put in force: sequence and digest must be the order's. It may have
+    expired: it then answers `snapshot_expired`.
     """
-    examination = Examination(Conditions(trust, peppers, now, ordered=ordered))
-    manifest, layer = examination.open(directory, progress)
-    return Snapshot(manifest, examination.digest, layer)
+    examination = Examination(conditions)
+    manifest, records = examination.open(directory, progress)
+    return Snapshot(manifest, examination.digest, records)
 
 
 def _amc(entry: AmcEntry) -> Amc:

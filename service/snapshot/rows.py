@@ -1,211 +1,285 @@
-"""A source row: its schema, and what is wrong with a bad one (docs/snapshot_format.md). Pure.
+"""Rows of a source, checked, and their contracts encoded as entries hold them (docs/snapshot_format.md). Pure.
 
 A row is bad only if a field by itself is missing, of the wrong type or malformed, or `valid_to` lies before
 `valid_from`. What contradicts another field otherwise is the AMC's truth, and the decision knows how to read it.
-A rejected row is named by column and fault, never by content.
+
+Millions of rows are read, so a good one is read without looking at anything twice: what comes again in other rows
+(dates, codes, rates) is understood once. A row that is not good this way is read again, slowly, to say why.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import json
-import re
-from collections.abc import Mapping
-from typing import Annotated, Any, Final, Literal
+from collections.abc import Sequence
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
-from service.errors import BuildError, InvalidField, RowRejected
-from service.identifiers import is_fictitious, parse_amc, parse_birth_date, parse_member, parse_nir
-from service.rights.model import Contract, Suspension
+from service.errors import InvalidField, RowRejected
+from service.identifiers import is_fictitious, parse_amc, parse_member, parse_nir
+from service.rights.model import Contract
+from service.snapshot import columns
+from service.snapshot.cells import EMPTY_JSON, cell_values, parse_boolean, parse_integer
+from service.snapshot.columns import COLUMNS, read_json, read_values
+from service.snapshot.entries import (
+    Gaps,
+    decode_contract,
+    encode_domains,
+    encode_fields,
+    encode_gaps,
+    encode_rates,
+    epoch_days,
+)
+from service.snapshot.known import Known
+from service.snapshot.merge import State
+from service.strictjson import parse_strict
 
-MISSING: Final = "missing"
-WRONG_TYPE: Final = "wrong_type"
-MALFORMED: Final = "malformed"
-REPEATED: Final = "repeated"
-BEFORE_VALID_FROM: Final = "before_valid_from"
-NOT_JSON: Final = "not_json"
-NOT_UTF8: Final = "not_utf8"
-
-#: Rates above 100 exist (optics, dental work); beyond ten times the tariff somebody meant another unit.
-Percent = Annotated[int, msgspec.Meta(ge=0, le=1000)]
-#: Opaque codes, never a closed list.
-_CODE: Final = re.compile(r"[0-9A-Za-z_./-]{1,20}", re.ASCII)
-_CONVENTION: Final = re.compile(r"[0-9A-Za-z]{2}", re.ASCII)
-_COMPACT_DATE: Final = re.compile(r"\d{8}", re.ASCII)
-_AT_COLUMN: Final = re.compile(r"`\$\.(\w+)")
-_NAMED: Final = re.compile(r"field `([a-z][a-z0-9_]{0,31})`")
-_KNOWN_CODES_LIMIT: Final = 4096
-
-
-class Row(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One contract of one beneficiary as its AMC wrote it: the columns of a source, all of them required."""
-
-    nir: str
-    birth_date: str
-    birth_rank: Annotated[int, msgspec.Meta(ge=1, le=9)]
-    amc: str
-    member: str
-    csr: Annotated[str, msgspec.Meta(max_length=9)]
-    convention: str
-    payer_rank: Annotated[int, msgspec.Meta(ge=1, le=99)]
-    valid_from: dt.date
-    valid_to: dt.date | None
-    card_valid_to: dt.date | None
-    closed_on: dt.date | None
-    suspended: tuple[tuple[dt.date, dt.date | None], ...]
-    responsible: bool
-    domains: Annotated[tuple[str, ...], msgspec.Meta(max_length=64)]
-    rates: Annotated[dict[str, Percent], msgspec.Meta(max_length=256)]
-    rate_base: Literal["TR", "TM"]
+#: More than the days of a century, and lunar ones.
+_KNOWN_DATES: Final = 1 << 16
+_KNOWN_CODES: Final = 1 << 12
+#: What the quick reading raises for a row that is not good.
+_DOUBTS: Final = (msgspec.MsgspecError, InvalidField, ValueError, RecursionError)
 
 
-COLUMNS: Final = Row.__struct_fields__
+_Text = TypeVar("_Text", msgspec.Raw, str)
+_Gaps = tuple[tuple[str, str | None], ...]
 
 
-class SourceRow(msgspec.Struct, frozen=True):
-    """A good row: whom it names, and the contract. `fictitious` where the NIR stands for nobody."""
+_NO_GAPS: Final[tuple[Gaps, msgspec.Raw]] = ((), encode_gaps(()))
+
+
+class SourceRow(msgspec.Struct, frozen=True, gc=False):
+    """A good row: whom it names, and the contract as an entry holds it. `fictitious` where the NIR stands for nobody.
+
+    What a build asks of the contract's dates is here in days since 1970-01-01.
+    """
 
     nir: str
     birth_date: str
     birth_rank: int
     fictitious: bool
-    contract: Contract
+    amc: str
+    member: str
+    encoded: bytes
+    valid_from: int
+    valid_to: int | None
+    closed_on: int | None
+    suspended: Gaps
+
+    @property
+    def contract(self) -> Contract:
+        """The contract, decoded."""
+        return decode_contract(self.encoded)
+
+    def ended_before(self, day: int) -> bool:
+        """Whether its online end or the first day without rights lies before a day."""
+        valid_to, closed_on = self.valid_to, self.closed_on
+        return (valid_to is not None and valid_to < day) or (closed_on is not None and closed_on < day)
+
+    def state_at(self, day: int) -> State:
+        """What the contract is on a day, by its own dates alone."""
+        if self.closed_on is not None and self.closed_on <= day:
+            return State.CLOSED
+        if self.valid_to is not None and self.valid_to < day:
+            return State.CLOSED
+        if self.valid_from > day:
+            return State.NOT_STARTED
+        if self.suspended and any(since <= day and (until is None or day <= until) for since, until in self.suspended):
+            return State.SUSPENDED
+        return State.OPEN
 
 
-_DECODE: Final = msgspec.json.Decoder(Row).decode
+class _Written(msgspec.Struct, Generic[_Text], forbid_unknown_fields=True, gc=False):
+    """A row whose dates are still texts, and whose rates are one text."""
+
+    nir: str
+    birth_date: str
+    birth_rank: columns.BirthRank
+    amc: str
+    member: str
+    csr: columns.Csr
+    convention: str
+    payer_rank: columns.PayerRank
+    valid_from: str
+    valid_to: str | None
+    card_valid_to: str | None
+    closed_on: str | None
+    suspended: _Gaps
+    responsible: bool
+    domains: columns.Domains
+    rates: _Text
+    rate_base: columns.RateBase
+
+
+_DECODE: Final = msgspec.json.Decoder(_Written[msgspec.Raw]).decode
 
 
 class RowParser:
-    """Rows from JSON text or from values; remembers the codes and AMC numbers already seen to be well formed."""
+    """Rows from lines of JSON or from cells of CSV; remembers what it has understood, in bounded memory."""
 
     def __init__(self) -> None:
-        self._amcs: dict[str, str] = {}
-        self._codes: set[str] = set()
+        self._birth_dates = Known(columns.parse_any_birth_date, _KNOWN_DATES)
+        self._days = Known(_day, _KNOWN_DATES)
+        self._cell_days = Known(_day_of_cell, _KNOWN_DATES)
+        self._birth_ranks = Known(_birth_rank, _KNOWN_CODES)
+        self._payer_ranks = Known(_payer_rank, _KNOWN_CODES)
+        self._rate_bases = Known(_rate_base, _KNOWN_CODES)
+        self._amcs = Known(parse_amc, _KNOWN_CODES)
+        self._conventions = Known(_convention, _KNOWN_CODES)
+        self._domains = Known(_domains, _KNOWN_CODES)
+        self._cell_gaps = Known(_gaps_of_cell, _KNOWN_CODES)
+        self._cell_domains = Known(_domains_of_cell, _KNOWN_CODES)
+        self._rates = Known(_rates, _KNOWN_CODES)
 
     def parse_json(self, line: bytes) -> SourceRow:
         """A row from one JSON object. Raises `RowRejected`, and `BuildError` for a column the schema does not know."""
         try:
-            row = _DECODE(line)
-        except msgspec.ValidationError as error:
-            raise _rejected(str(error)) from None
-        except UnicodeDecodeError:
-            raise RowRejected("", NOT_UTF8) from None
-        except (msgspec.DecodeError, RecursionError):
-            raise RowRejected("", NOT_JSON) from None
+            written = _DECODE(line)
+            rates, benefits = self._rates[bytes(written.rates)]
+            row = self._row(written, self._days, rates)
+        except _DOUBTS:
+            raise _fault_of(read_json(line)) from None
         # msgspec takes the last of two members of one name. Each member has its colon, so a repeated one has one too
         # many; where a text holds colons, looking closely costs little.
-        if line.count(b":") != len(COLUMNS) + len(row.rates):
-            check_distinct(line)
-        return self._check(row)
+        if line.count(b":") != len(COLUMNS) + benefits:
+            read_json(line)
+        return row
 
-    def parse_values(self, values: Mapping[str, Any]) -> SourceRow:
-        """A row from plain values by column. Raises like `parse_json`."""
+    def parse_cells(self, cells: Sequence[str]) -> SourceRow:
+        """A row from cells of CSV in the order of `COLUMNS`. Raises `RowRejected`."""
         try:
-            row = msgspec.convert(values, Row)
-        except msgspec.ValidationError as error:
-            raise _rejected(str(error)) from None
-        return self._check(row)
+            written = self._written(cells)
+            rates, _ = self._rates[written.rates]
+            return self._row(written, self._cell_days, rates)
+        except _DOUBTS:
+            raise _fault_of(read_values(cell_values(cells))) from None
 
-    def _check(self, row: Row) -> SourceRow:
-        """What types cannot say."""
-        if row.valid_to is not None and row.valid_to < row.valid_from:
-            raise RowRejected("valid_to", BEFORE_VALID_FROM)
-        if not row.csr.isprintable():
-            raise RowRejected("csr", MALFORMED)
-        if not _CONVENTION.fullmatch(row.convention):
-            raise RowRejected("convention", MISSING if not row.convention else MALFORMED)
-        if row.domains:
-            self._check_codes("domains", row.domains)
-        self._check_codes("rates", row.rates)
-        column = "nir"
-        try:
-            nir = parse_nir(row.nir)
-            column = "birth_date"
-            birth_date = parse_birth_date(_dashed(row.birth_date))
-            column = "amc"
-            amc = self._amcs.get(row.amc) or self._amc(row.amc)
-            column = "member"
-            member = parse_member(row.member)
-        except InvalidField:
-            raise RowRejected(column, MALFORMED if getattr(row, column) else MISSING) from None
-        return SourceRow(nir, birth_date, row.birth_rank, is_fictitious(nir), _contract(row, amc, member))
+    def _written(self, cells: Sequence[str]) -> _Written[str]:
+        nir, birth_date, birth_rank, amc, member, csr, convention, payer_rank, *others = cells
+        valid_from, valid_to, card_valid_to, closed_on, suspended, responsible, domains, rates, rate_base = others
+        if len(csr) > columns.MAX_CSR:
+            raise ValueError
+        return _Written(
+            nir,
+            birth_date,
+            self._birth_ranks[birth_rank],
+            amc,
+            member,
+            csr,
+            convention,
+            self._payer_ranks[payer_rank],
+            valid_from,
+            valid_to or None,
+            card_valid_to or None,
+            closed_on or None,
+            self._cell_gaps[suspended],
+            parse_boolean(responsible),
+            self._cell_domains[domains],
+            rates or EMPTY_JSON["rates"],
+            self._rate_bases[rate_base],
+        )
 
-    def _amc(self, text: str) -> str:
-        number = parse_amc(text)
-        if len(self._amcs) < _KNOWN_CODES_LIMIT:
-            self._amcs[text] = number
-        return number
+    def _row(self, written: _Written[Any], days: Known[str, int], rates: msgspec.Raw) -> SourceRow:
+        valid_from = days[written.valid_from]
+        valid_to = None if written.valid_to is None else days[written.valid_to]
+        card_valid_to = None if written.card_valid_to is None else days[written.card_valid_to]
+        closed_on = None if written.closed_on is None else days[written.closed_on]
+        csr = written.csr
+        if not csr.isprintable() or (valid_to is not None and valid_to < valid_from):
+            raise ValueError
+        gaps, suspended = self._gaps(written.suspended) if written.suspended else _NO_GAPS
+        nir, member, amc = parse_nir(written.nir), parse_member(written.member), self._amcs[written.amc]
+        encoded = encode_fields(
+            (
+                amc,
+                member,
+                csr,
+                self._conventions[written.convention],
+                written.payer_rank,
+                valid_from,
+                valid_to,
+                card_valid_to,
+                closed_on,
+                suspended,
+                written.responsible,
+                self._domains[written.domains],
+                rates,
+                written.rate_base,
+            )
+        )
+        return SourceRow(
+            nir,
+            self._birth_dates[written.birth_date],
+            written.birth_rank,
+            is_fictitious(nir),
+            amc,
+            member,
+            encoded,
+            valid_from,
+            valid_to,
+            closed_on,
+            gaps,
+        )
 
-    def _check_codes(self, column: str, codes: tuple[str, ...] | Mapping[str, int]) -> None:
-        if self._codes.issuperset(codes):
-            return
-        if not all(map(_CODE.fullmatch, codes)):
-            raise RowRejected(column, MALFORMED)
-        if len(self._codes) < _KNOWN_CODES_LIMIT:
-            self._codes.update(codes)
-
-
-def check_distinct(line: bytes) -> None:
-    """Refuses JSON text in which an object has one member twice. Raises `RowRejected`."""
-
-    def pairs(members: list[tuple[str, Any]]) -> dict[str, Any]:
-        distinct = dict(members)
-        if len(distinct) != len(members):
-            names = [name for name, _ in members]
-            raise RowRejected(next((name for name in COLUMNS if names.count(name) > 1), "rates"), REPEATED)
-        return distinct
-
-    json.loads(line, object_pairs_hook=pairs)
-
-
-def unknown_column(name: str | None = None, position: int | None = None) -> BuildError:
-    """The error that stops a build. A name is shown only if it looks like a column's: data may stand in its place."""
-    shown = f" `{name}`" if name and _NAMED.fullmatch(f"field `{name}`") else f" {position}" if position else ""
-    return BuildError(f"the source has a column{shown} the schema does not know: leave out what is not asked for")
-
-
-def _rejected(text: str) -> RowRejected | BuildError:
-    """What msgspec found, without the content it may quote."""
-    if text.startswith("Object contains unknown field"):
-        named = _NAMED.search(text)
-        return unknown_column(named[1] if named else None)
-    if text.startswith("Object missing required field"):
-        named = _NAMED.search(text)
-        return RowRejected(named[1] if named else "", MISSING)
-    column = _AT_COLUMN.search(text)
-    if column is None:
-        return RowRejected("", WRONG_TYPE)
-    if f"got `null` - at `$.{column[1]}`" in text:
-        return RowRejected(column[1], MISSING)
-    return RowRejected(column[1], WRONG_TYPE if ", got `" in text else MALFORMED)
-
-
-def _dashed(date: str) -> str:
-    """Extracts write birth dates YYYYMMDD or YYYY-MM-DD."""
-    return f"{date[:4]}-{date[4:6]}-{date[6:]}" if _COMPACT_DATE.fullmatch(date) else date
+    def _gaps(self, written: _Gaps) -> tuple[Gaps, msgspec.Raw]:
+        days = self._days
+        gaps = tuple([(days[since], None if until is None else days[until]) for since, until in written])
+        if any(until is not None and until < since for since, until in gaps):
+            raise ValueError
+        return gaps, encode_gaps(gaps)
 
 
-def _contract(row: Row, amc: str, member: str) -> Contract:
-    return Contract(
-        amc,
-        member,
-        row.csr,
-        row.convention,
-        row.payer_rank,
-        row.valid_from,
-        row.valid_to,
-        row.card_valid_to,
-        row.closed_on,
-        tuple([_suspension(since, until) for since, until in row.suspended]) if row.suspended else (),
-        row.responsible,
-        row.domains,
-        row.rates,
-        row.rate_base,
-    )
+def _fault_of(row: columns.Row) -> RowRejected:
+    # The tests hold the quick reading and the slow one to be of one mind; if they are not, the row is not taken.
+    return columns.fault_of(row) or RowRejected("", columns.MALFORMED)
 
 
-def _suspension(since: dt.date, until: dt.date | None) -> Suspension:
-    if until is not None and until < since:
-        raise RowRejected("suspended", MALFORMED)
-    return Suspension(since, until)
+def _day(text: str) -> int:
+    return epoch_days(msgspec.convert(text, dt.date))
+
+
+def _day_of_cell(text: str) -> int:
+    return _day(columns.dashed(text))
+
+
+def _birth_rank(cell: str) -> int:
+    return msgspec.convert(parse_integer(cell), columns.BirthRank)
+
+
+def _payer_rank(cell: str) -> int:
+    return msgspec.convert(parse_integer(cell), columns.PayerRank)
+
+
+def _rate_base(cell: str) -> columns.RateBase:
+    base: columns.RateBase = msgspec.convert(cell, columns.RateBase)
+    return base
+
+
+def _convention(text: str) -> str:
+    if not columns.is_convention(text):
+        raise ValueError
+    return text
+
+
+def _gaps_of_cell(cell: str) -> _Gaps:
+    gaps: _Gaps = msgspec.convert(parse_strict(cell or EMPTY_JSON["suspended"]), _Gaps)
+    return gaps
+
+
+def _domains(domains: columns.Domains) -> msgspec.Raw:
+    if not columns.are_codes(domains):
+        raise ValueError
+    return encode_domains(domains)
+
+
+def _domains_of_cell(cell: str) -> columns.Domains:
+    domains: columns.Domains = msgspec.convert(parse_strict(cell or EMPTY_JSON["domains"]), columns.Domains)
+    return domains
+
+
+def _rates(text: bytes | str) -> tuple[msgspec.Raw, int]:
+    """The rates encoded, and how many they are."""
+    rates = msgspec.convert(parse_strict(text), columns.Rates)
+    if not columns.are_codes(rates):
+        raise ValueError
+    return encode_rates(rates), len(rates)

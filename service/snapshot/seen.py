@@ -88,6 +88,11 @@ class Notes:
         """Whoever opens this snapshot next hashes it. Raises `OSError`."""
         self._path(sequence).unlink(missing_ok=True)
 
+    def forget_all(self) -> None:
+        """Whoever opens any snapshot next hashes it. Raises `OSError`."""
+        for path in self._folder.glob("*.json"):
+            path.unlink(missing_ok=True)
+
     def _make_folder(self) -> None:
         try:
             self._folder.mkdir(mode=0o755, parents=True)

@@ -2,71 +2,90 @@
 
 from __future__ import annotations
 
-import datetime as dt
-from collections.abc import Iterable, Mapping
-from typing import Final
+from collections import Counter
+from collections.abc import Mapping, Sequence
 
-from service.rights.model import Amc, Contract
-from service.snapshot.entries import AMC_SLICE
+import msgspec
+
+from service.rights.model import Amc
 from service.snapshot.manifest import AmcEntry
-from service.snapshot.merge import Merged, State
-
-_PEOPLE: Final = len(State)
+from service.snapshot.merge import State, amc_of, person_of, state_of
 
 
-def state_at(contract: Contract, day: dt.date) -> State:
-    """What a contract is on a day, by its own dates alone."""
-    if contract.closed_on is not None and contract.closed_on <= day:
-        return State.CLOSED
-    if contract.valid_to is not None and contract.valid_to < day:
-        return State.CLOSED
-    if contract.valid_from > day:
-        return State.NOT_STARTED
-    for gap in contract.suspended:
-        if gap.since <= day and (gap.until is None or day <= gap.until):
-            return State.SUSPENDED
-    return State.OPEN
-
-
-class Tally:
+class Tally(msgspec.Struct):
     """Counts entries as they are sealed. People and contracts are those of the entries by NIR, so none counts twice."""
 
-    def __init__(self, amcs: Iterable[str]) -> None:
-        self.entries = 0
-        self.people = 0
-        self.contracts = 0
-        self._by_amc: dict[bytes, list[int]] = {amc.encode("ascii"): [0] * (_PEOPLE + 1) for amc in amcs}
+    #: Kinds of the entries with one contract, which are most, and of the contracts in the others.
+    single: Counter[bytes] = msgspec.field(default_factory=Counter)
+    shared: Counter[bytes] = msgspec.field(default_factory=Counter)
+    #: The entries with several contracts; those by NIR; and these by AMC.
+    several: int = 0
+    people_shared: int = 0
+    amcs_shared: Counter[bytes] = msgspec.field(default_factory=Counter)
 
-    def add(self, entry: Merged) -> None:
-        """One more entry."""
-        self.entries += 1
-        if not entry.person:
+    def add(self, kinds: Sequence[bytes]) -> None:
+        """One more entry, by the kinds of its contracts (merge.py)."""
+        if len(kinds) == 1:
+            self.single[kinds[0]] += 1
             return
-        self.people += 1
-        self.contracts += len(entry.contracts)
-        seen: set[bytes] = set()
-        for contract, state in zip(entry.contracts, entry.states, strict=True):
-            amc = contract[AMC_SLICE]
-            counts = self._by_amc[amc]
-            counts[state] += 1
-            if amc not in seen:
-                seen.add(amc)
-                counts[_PEOPLE] += 1
+        self.several += 1
+        if person_of(kinds[0]):
+            self.people_shared += 1
+            self.shared.update(kinds)
+            self.amcs_shared.update({amc_of(kind) for kind in kinds})
+
+    def merge(self, other: Tally) -> None:
+        """Take in what another process counted."""
+        self.single.update(other.single)
+        self.shared.update(other.shared)
+        self.several += other.several
+        self.people_shared += other.people_shared
+        self.amcs_shared.update(other.amcs_shared)
+
+    @property
+    def entries(self) -> int:
+        """How many entries there are."""
+        return self.single.total() + self.several
+
+    @property
+    def people(self) -> int:
+        """How many of them are by NIR."""
+        return self.people_shared + sum(number for kind, number in self.single.items() if person_of(kind))
+
+    @property
+    def contracts(self) -> int:
+        """How many contracts those hold."""
+        return self._contracts().total()
 
     def amc_entries(self, amcs: Mapping[str, Amc]) -> tuple[AmcEntry, ...]:
         """The AMCs as a manifest lists them."""
-        return tuple(self._amc_entry(amc) for amc in amcs.values())
+        contracts = self._contracts()
+        people = self.amcs_shared + Counter[bytes]()
+        for kind, number in self.single.items():
+            if person_of(kind):
+                people[amc_of(kind)] += number
+        return tuple(_amc_entry(amc, people, contracts) for amc in amcs.values())
 
-    def _amc_entry(self, amc: Amc) -> AmcEntry:
-        counts = self._by_amc[amc.number.encode("ascii")]
-        return AmcEntry(
-            amc=amc.number,
-            name=amc.name,
-            extracted_at=amc.extracted_at,
-            people=counts[_PEOPLE],
-            contracts=sum(counts[:_PEOPLE]),
-            open=counts[State.OPEN],
-            closed=counts[State.CLOSED],
-            suspended=counts[State.SUSPENDED],
-            stand_in=amc.stand_in,
-        )
+    def _contracts(self) -> Counter[tuple[bytes, int]]:
+        """Contracts in entries by NIR, by AMC and state."""
+        contracts: Counter[tuple[bytes, int]] = Counter()
+        for kind, number in (*self.single.items(), *self.shared.items()):
+            if person_of(kind):
+                contracts[amc_of(kind), state_of(kind)] += number
+        return contracts
+
+
+def _amc_entry(amc: Amc, people: Counter[bytes], contracts: Counter[tuple[bytes, int]]) -> AmcEntry:
+    number = amc.number.encode("ascii")
+    states = [contracts[number, state] for state in State]
+    return AmcEntry(
+        amc=amc.number,
+        name=amc.name,
+        extracted_at=amc.extracted_at,
+        people=people[number],
+        contracts=sum(states),
+        open=states[State.OPEN],
+        closed=states[State.CLOSED],
+        suspended=states[State.SUSPENDED],
+        stand_in=amc.stand_in,
+    )

@@ -26,6 +26,7 @@ MAX_TRUST_BYTES: Final = 256 * 1024
 #: In production no single person publishes a snapshot or changes who may.
 MIN_THRESHOLD: Final = 2
 _MAX_VERSION: Final = 2**53 - 1
+_TWO_DAYS: Final = dt.timedelta(days=2)
 
 
 class RoleName(StrEnum):
@@ -94,7 +95,7 @@ class Trust(msgspec.Struct, frozen=True):
         what = f"the trust file, version {self.version},"
         if left <= dt.timedelta(0):
             return f"{what} expired on {_day(self.expires_at)}: nothing loads and no restarted server opens a snapshot"
-        when = f"{left.days} days" if left >= dt.timedelta(days=2) else f"{left // dt.timedelta(hours=1)} hours"
+        when = f"{left.days} days" if left >= _TWO_DAYS else f"{left // dt.timedelta(hours=1)} hours"
         return f"{what} expires in {when}, on {_day(self.expires_at)}: its root people must sign the next one before"
 
 

@@ -185,6 +185,8 @@ def test_bytes_that_were_refused_are_not_fetched_again_until_others_lie_there(
 def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     site: Installation, bucket: LyingBucket, next_night: Path
 ):
+    publish(site, site.home / "snapshots" / "1")
+    older = bucket.objects["nights/latest"]
     publish(site, next_night)
     waiting = "snapshot 2 is verified and waits for somebody to activate it: relais snapshot activate 2"
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
@@ -194,8 +196,16 @@ def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
     assert {one.name for one in bucket.asked} == {"nights/latest"}
     assert sync_status(site)["changed_at"] == changed_at
-    site.relais("snapshot", "activate", "2")
+    data = site.home / "snapshots" / "2" / DATA
+    good = data.read_bytes()
+    data.chmod(0o644)
+    data.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert "altered" in site.relais("snapshot", "activate", "2", status=1).stderr
+    assert "snapshot 2 activated" in site.relais("snapshot", "sync", URL, "--once", "--activate", "auto").stdout
+    assert data.read_bytes() == good
     assert "is the latest" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
+    bucket.objects["nights/latest"] = older
+    assert "a rollback" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual", status=1).stderr
 
 
 def test_a_pin_holds_against_a_sync_and_what_was_held_is_activated_after_it(

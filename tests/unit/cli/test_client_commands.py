@@ -231,6 +231,27 @@ def test_registering_anew_does_not_lift_a_suspension(home: Home, relais: Relais)
 # --- suspend and resume ------------------------------------------------------------------------------------------
 
 
+def test_for_machines_each_order_is_told_and_none_where_nothing_changed(home: Home, relais: Relais):
+    status, out, err = relais(*add(home, "--json"))
+    told = json.loads(out)
+    assert (status, err) == (0, "order 1: client.register ph-1\n")
+    assert [key["alg"] for key in told.pop("keys")] == ["EdDSA"]
+    order = {"version": 1, "kind": "client.register", "scope": "ph-1"}
+    assert told == {"id": "ph-1", "order_version": 1, "orders": [order], "follows": True}
+    again = relais(*add(home, "--json"))
+    assert (json.loads(again[1])["orders"], again[2]) == ([], "ph-1 is registered so already: no change\n")
+    for word, suspended, kinds in (
+        ("suspend", True, ["client.suspend"]),
+        ("suspend", True, []),
+        ("resume", False, ["client.resume"]),
+        ("resume", False, []),
+    ):
+        told = json.loads(relais("client", word, "ph-1", "--reason", "odd pace", "--json")[1])
+        assert (told["id"], told["suspended"], told["follows"]) == ("ph-1", suspended, True)
+        assert [order["kind"] for order in told["orders"]] == kinds
+    assert told["order_version"] == 3
+
+
 def test_suspend_and_resume_are_orders_with_a_reason(home: Home, relais: Relais):
     relais(*add(home))
     token = minted(relais, home)

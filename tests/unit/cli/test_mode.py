@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from service.cli.main import _run
-from service.cli.ordering import give_order, parse_until
+from service.cli.ordering import append_orders, parse_until
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat, pid_space
 from service.control.format import Kind
@@ -57,7 +57,7 @@ def activate(home: Path, amc: str) -> None:
     place = Home(home)
     body = {"sequence": 1, "digest": "d" * 43, "counts": {amc: {}}, "accepted": []}
     intent = Intent(kind=Kind.SNAPSHOT_ACTIVATE, scope="*", body=body, reason="night", actor="ann")
-    give_order(place, load_settings(place, {}), intent)
+    append_orders(place, load_settings(place, {}), lambda _: [intent])
 
 
 def shown(relais: Any) -> Any:
@@ -142,11 +142,35 @@ def test_ending_a_pin_that_is_none_gives_no_order(relais: Any, home: Path):
     assert SqliteOrderStore(home / "control" / "orders.db").head() == 0
 
 
-def test_beside_json_an_order_is_told_on_standard_error(home: Path, capsys: pytest.CaptureFixture[str]):
-    place = Home(home)
-    order = Intent(kind=Kind.MODE_SET, scope="*", body={"mode": "suspended"}, reason="doubt", actor="ann")
-    give_order(place, load_settings(place, {}), order, json=True)
-    assert capsys.readouterr() == ("", "order 1: mode.set *\n")
+def test_for_machines_the_order_and_who_follows_are_told_and_for_people_on_standard_error(relais: Any):
+    relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
+    status, out, err = relais("mode", "set", "degraded", "--reason", "portal off", "--json")
+    assert (status, err) == (0, "order 2: mode.set *\n")
+    assert json.loads(out) == {
+        "order_version": 2,
+        "orders": [{"version": 2, "kind": "mode.set", "scope": "*"}],
+        "follows": True,
+        "differing": [{"scope": AMC, "mode": "suspended"}],
+    }
+    cleared = json.loads(relais("mode", "set", "degraded", "--all", "--reason", "portal off", "--json")[1])
+    assert [(order["version"], order["kind"], order["scope"]) for order in cleared["orders"]] == [
+        (3, "mode.set", "*"),
+        (4, "mode.clear", AMC),
+    ]
+    assert cleared["differing"] == []
+    nothing = relais("snapshot", "unpin", "--reason", "again", "--json")
+    assert json.loads(nothing[1]) == {"order_version": 4, "orders": [], "follows": True}
+    assert nothing[2] == "no snapshot is pinned: no change\n"
+
+
+def test_for_machines_it_is_told_when_a_worker_does_not_follow(
+    relais: Any, home: Path, monkeypatch: pytest.MonkeyPatch
+):
+    beat(home)
+    monkeypatch.setattr("service.cli.ordering.FOLLOW_SECONDS", 0.1)
+    status, out, err = relais("mode", "set", "suspended", "--reason", "doubt", "--json")
+    assert (status, json.loads(out)["follows"]) == (3, False)
+    assert "node-1 rights worker 1: order 0" in err
 
 
 def test_returns_three_and_names_a_worker_that_does_not_follow(

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from service.snapshot.build import BuildPlan
+from service.snapshot.plan import BuildPlan
 
 NOW = dt.datetime(2024, 1, 29, 6, 0, tzinfo=dt.UTC)
 PEPPER = b"a pepper of thirty-two bytes....."

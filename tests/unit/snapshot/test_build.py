@@ -19,7 +19,7 @@ from service.identifiers import amc_identity, nir_identity
 from service.jws import unverified_payload
 from service.rights.model import Absence
 from service.rights.table import HISTORY_KEPT_DAYS
-from service.snapshot import build
+from service.snapshot import build, intake
 from service.snapshot.build import BuildPlan, build_snapshot
 from service.snapshot.manifest import parse_manifest
 from service.snapshot.records import Layer
@@ -322,4 +322,4 @@ def test_the_representation_of_a_plan_shows_no_pepper(tmp_path: Path):
 
 def test_the_decision_knows_how_long_ended_contracts_are_kept():
     """Were fewer days kept than the decision believes, somebody whose contract was dropped would be told a wrong no."""
-    assert build.KEPT_DAYS == HISTORY_KEPT_DAYS
+    assert intake.KEPT_DAYS == HISTORY_KEPT_DAYS

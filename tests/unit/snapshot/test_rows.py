@@ -8,7 +8,10 @@ import pytest
 
 from service.errors import BuildError, RowRejected
 from service.rights.model import Suspension
-from service.snapshot.rows import COLUMNS, RowParser
+from service.snapshot.columns import COLUMNS
+from service.snapshot.entries import epoch_days
+from service.snapshot.merge import State
+from service.snapshot.rows import RowParser
 from tests.unit.snapshot.made_rows import NIR, json_line, row
 
 CONTENT = "Dupont Jeanne"
@@ -196,3 +199,39 @@ def test_an_unknown_column_stops_the_build(parser: RowParser, name: str, shown: 
     assert not isinstance(caught.value, RowRejected)
     assert (name in str(caught.value)) is shown
     assert CONTENT not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("changes", "state"),
+    [
+        ({}, State.OPEN),
+        ({"valid_to": None}, State.OPEN),
+        ({"valid_to": "2024-01-28"}, State.OPEN),
+        ({"valid_to": "2024-01-27"}, State.CLOSED),
+        ({"closed_on": "2024-01-29"}, State.OPEN),
+        ({"closed_on": "2024-01-28"}, State.CLOSED),
+        ({"valid_from": "2024-01-28"}, State.OPEN),
+        ({"valid_from": "2024-01-29"}, State.NOT_STARTED),
+        ({"suspended": [["2024-01-28", "2024-01-28"]]}, State.SUSPENDED),
+        ({"suspended": [["2024-01-01", None]]}, State.SUSPENDED),
+        ({"suspended": [["2024-01-01", "2024-01-27"], ["2024-01-29", None]]}, State.OPEN),
+        ({"suspended": [["2024-01-01", None]], "closed_on": "2024-01-10"}, State.CLOSED),
+    ],
+)
+def test_a_contract_is_in_one_state_on_the_day_of_the_extract(parser: RowParser, changes: dict[str, Any], state: State):
+    assert parser.parse_json(json_line(row(**changes))).state_at(epoch_days(dt.date(2024, 1, 28))) is state
+
+
+@pytest.mark.parametrize(
+    ("changes", "ended"),
+    [
+        ({"valid_to": "2023-11-28"}, True),
+        ({"valid_to": "2023-11-29"}, False),
+        ({"valid_to": None}, False),
+        ({"closed_on": "2023-11-28"}, True),
+        ({"closed_on": "2023-11-29"}, False),
+        ({"valid_to": "2023-11-29", "closed_on": "2023-11-28"}, True),
+    ],
+)
+def test_a_contract_ends_by_either_date(parser: RowParser, changes: dict[str, Any], ended: bool):  # noqa: FBT001
+    assert parser.parse_json(json_line(row(**changes))).ended_before(epoch_days(dt.date(2023, 11, 29))) is ended

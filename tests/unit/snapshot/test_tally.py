@@ -1,55 +1,42 @@
 from __future__ import annotations
 
-import datetime as dt
 from typing import Any
 
-import msgspec
-import pytest
-
+from service.rights.model import Contract
 from service.snapshot.entries import encode_contract
-from service.snapshot.merge import Merged, State
+from service.snapshot.merge import PERSON, State, merge, pack_record, pack_tag
 from service.snapshot.policy import parse_policy
 from service.snapshot.rows import RowParser
-from service.snapshot.tally import Tally, state_at
-from tests.unit.snapshot.made_rows import POLICY, row
-
-DAY = dt.date(2024, 1, 28)
+from service.snapshot.tally import Tally
+from tests.unit.snapshot.made_rows import POLICY, json_line, row
 
 
-def contract(**changes: Any):
-    return RowParser().parse_values(row(**changes)).contract
+def contract(**changes: Any) -> Contract:
+    return RowParser().parse_json(json_line(row(**changes))).contract
 
 
-@pytest.mark.parametrize(
-    ("changes", "state"),
-    [
-        ({}, State.OPEN),
-        ({"valid_to": None}, State.OPEN),
-        ({"valid_to": "2024-01-28"}, State.OPEN),
-        ({"valid_to": "2024-01-27"}, State.CLOSED),
-        ({"closed_on": "2024-01-29"}, State.OPEN),
-        ({"closed_on": "2024-01-28"}, State.CLOSED),
-        ({"valid_from": "2024-01-28"}, State.OPEN),
-        ({"valid_from": "2024-01-29"}, State.NOT_STARTED),
-        ({"suspended": [["2024-01-28", "2024-01-28"]]}, State.SUSPENDED),
-        ({"suspended": [["2024-01-01", None]]}, State.SUSPENDED),
-        ({"suspended": [["2024-01-01", "2024-01-27"], ["2024-01-29", None]]}, State.OPEN),
-        ({"suspended": [["2024-01-01", None]], "closed_on": "2024-01-10"}, State.CLOSED),
-    ],
-)
-def test_a_contract_is_in_one_state_on_the_day_of_the_extract(changes: dict[str, Any], state: State):
-    assert state_at(contract(**changes), DAY) is state
+def records(identity: bytes, person: int, *held: tuple[Contract, State]) -> list[bytes]:
+    return [
+        pack_record(identity * 60, pack_tag(state, canary=False) | person, encode_contract(one)) for one, state in held
+    ]
 
 
 def test_people_count_once_for_each_amc_and_member_entries_not_at_all():
-    tally = Tally(parse_policy(POLICY))
-    here, there = encode_contract(contract()), encode_contract(contract(amc="0012345678"))
-    more = encode_contract(contract(payer_rank=2))
-    two = Merged(b"1", person=True, canary=False, contracts=[here, more, there], states=[0, 1, 2])
-    tally.add(two)
-    tally.add(Merged(b"2", person=True, canary=False, contracts=[here], states=[3]))
-    tally.add(msgspec.structs.replace(two, person=False))
-    first, second = tally.amc_entries(parse_policy(POLICY))
-    assert (tally.entries, tally.people, tally.contracts) == (3, 2, 4)
-    assert (first.people, first.contracts, first.open, first.closed, first.suspended) == (1, 1, 0, 0, 1)
-    assert (second.people, second.contracts, second.open, second.closed, second.suspended) == (2, 3, 1, 1, 0)
+    here, there, more = contract(), contract(amc="0012345678"), contract(payer_rank=2)
+    two = ((here, State.OPEN), (more, State.CLOSED), (there, State.SUSPENDED))
+    delivered = [
+        *records(b"1", PERSON, *two),
+        *records(b"2", PERSON, (here, State.NOT_STARTED)),
+        *records(b"3", 0, *two),
+        *records(b"4", 0, (here, State.OPEN)),
+    ]
+    whole, parts = Tally(), [Tally(), Tally()]
+    for number, (_, _, _, kinds) in enumerate(merge(delivered)):
+        whole.add(kinds)
+        parts[number % 2].add(kinds)
+    parts[0].merge(parts[1])
+    for tally in (whole, parts[0]):
+        first, second = tally.amc_entries(parse_policy(POLICY))
+        assert (tally.entries, tally.people, tally.contracts) == (4, 2, 4)
+        assert (first.people, first.contracts, first.open, first.closed, first.suspended) == (1, 1, 0, 0, 1)
+        assert (second.people, second.contracts, second.open, second.closed, second.suspended) == (2, 3, 1, 1, 0)

@@ -21,6 +21,7 @@ from service.snapshot.trust import (
     encode_trust,
     parse_trust,
     verify_next_trust,
+    verify_succession,
     verify_trust,
 )
 from service.strictjson import canonical
@@ -93,6 +94,48 @@ def test_an_edited_file_is_refused():
 def test_an_expired_file_is_refused(late: dt.timedelta):
     with pytest.raises(TrustRefused, match="expired"):
         verify_trust(signed(), END + late)
+
+
+@given(st.timedeltas(dt.timedelta(days=-400), dt.timedelta(days=400)))
+def test_time_left_ends_where_the_file_does(before: dt.timedelta):
+    known = trust(expires_at=END)
+    now = END - before
+    assert known.time_left(now) == before
+    if before > dt.timedelta(0):
+        known.check_unexpired(now)
+    else:
+        with pytest.raises(TrustRefused):
+            known.check_unexpired(now)
+
+
+@pytest.mark.parametrize(
+    ("before", "words"),
+    [
+        (dt.timedelta(days=31), None),
+        (dt.timedelta(days=30, seconds=1), None),
+        (dt.timedelta(days=30), "expires in 30 days, on 2025-02-04: its root people must sign the next one before"),
+        (dt.timedelta(days=2), "expires in 2 days"),
+        (dt.timedelta(days=1, hours=5), "expires in 29 hours"),
+        (dt.timedelta(minutes=5), "expires in 0 hours"),
+        (dt.timedelta(0), "expired on 2025-02-04: nothing loads and no restarted server opens a snapshot"),
+        (dt.timedelta(days=-9), "expired on 2025-02-04"),
+    ],
+    ids=str,
+)
+def test_the_end_is_told_before_it_comes(before: dt.timedelta, words: str | None):
+    warning = trust(expires_at=END).expiry_warning(END - before, within_days=30)
+    if words is None:
+        assert warning is None
+    else:
+        assert warning is not None
+        assert warning.startswith("the trust file, version 1,")
+        assert words in warning
+
+
+def test_without_days_of_warning_only_the_end_itself_is_told():
+    known = trust(expires_at=END)
+    assert known.expiry_warning(END - dt.timedelta(seconds=1), within_days=0) is None
+    assert known.expiry_warning(END, within_days=0)
 
 
 def test_an_endless_file_is_refused_before_it_is_parsed():
@@ -180,3 +223,27 @@ def test_a_version_is_neither_repeated_nor_left_out(version: int):
 def test_an_expired_file_may_still_be_succeeded():
     old = trust(expires_at=NOW - dt.timedelta(days=1))
     assert verify_next_trust(old, signed(next_payload(), ROOT_1, ROOT_2, NEW_ROOT), NOW).version == 2
+
+
+def chain(*ends: dt.datetime) -> list[bytes]:
+    return [
+        signed(encode_trust(number, end, trust_roles()), ROOT_1, ROOT_2) for number, end in enumerate(ends, start=2)
+    ]
+
+
+def test_several_versions_follow_one_another():
+    versions = verify_succession(trust(), chain(END, END, END), NOW)
+    assert [one.version for one in versions] == [2, 3, 4]
+
+
+def test_of_several_versions_only_the_last_must_live():
+    assert verify_succession(trust(), chain(NOW, END), NOW)[-1].version == 3
+    with pytest.raises(TrustRefused, match="expired"):
+        verify_succession(trust(), chain(END, NOW), NOW)
+
+
+def test_of_several_versions_none_may_be_missing():
+    second, third, fourth = chain(END, END, END)
+    for documents in ([second, fourth], [third], [third, second], [second, second]):
+        with pytest.raises(TrustRefused, match="expected trust version"):
+            verify_succession(trust(), documents, NOW)

@@ -186,6 +186,30 @@ def test_an_expired_manifest_is_refused(maker: SnapshotMaker):
     assert error.found == "2024-02-12T09:30:00Z: expired, unless this clock is ahead"
 
 
+@pytest.mark.parametrize(
+    ("valid_days", "off", "found"),
+    [
+        (7, -1, "2024-02-05T08:30:00Z: made in the future, unless this clock is behind"),
+        (7, +1, None),
+        (1, +1, "2024-02-06T08:30:00Z: expired, unless this clock is ahead"),
+    ],
+    ids=["a day behind", "a day ahead, valid for longer", "a day ahead, valid for a day"],
+)
+def test_a_clock_one_day_off_is_named_where_it_is_the_likely_cause(
+    maker: SnapshotMaker, valid_days: int, off: int, found: str | None
+):
+    made = NOW - dt.timedelta(hours=1)
+    source = maker.make(created_at=made, valid_until=made + dt.timedelta(days=valid_days))
+    now = NOW + dt.timedelta(days=off)
+    if found is None:
+        Examination(conditions(now=now)).run(source)
+        return
+    error = refusal(source, now=now)
+    assert (error.step, error.found) == (Step.DATES, found)
+    assert f"{now - dt.timedelta(minutes=-5 if off < 0 else 0):%Y-%m-%dT%H:%M:%SZ}" in error.expected
+    assert "this machine's clock" in error.expected
+
+
 def test_a_builder_whose_clock_runs_five_minutes_ahead_passes(maker: SnapshotMaker):
     Examination(conditions()).run(maker.make(created_at=NOW + dt.timedelta(minutes=5)))
 

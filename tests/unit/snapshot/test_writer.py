@@ -47,3 +47,8 @@ def test_a_full_file_is_said(tmp_path: Path):
     with pytest.raises(BuildError, match="cannot be written"):
         writer.append(ITEMS)
     writer.close()
+
+
+def test_no_room_for_its_map_is_said(tmp_path: Path):
+    with pytest.raises(BuildError, match="cannot be written: "):
+        LayerWriter(tmp_path / "records.lmdb", 1 << 62)

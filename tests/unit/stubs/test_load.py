@@ -16,8 +16,9 @@ from jwt.algorithms import OKPAlgorithm
 from stubs import load
 from stubs.connection import Signer
 from stubs.load import Sample, read_queries, report, run, text
+from stubs.ndjson import write_rows
 from stubs.pharmacy import _parser
-from stubs.population import Population, write_rows
+from stubs.population import Population
 from tests.unit.stubs.counterpart import CLIENT, Office, Service
 
 Serve = Callable[[web.Application], Awaitable[TestServer]]
@@ -28,7 +29,7 @@ Load = Callable[..., Awaitable[tuple[int, dict[str, Any]]]]
 def rows(tmp_path: Path) -> Path:
     file = tmp_path / "rows.ndjson"
     with file.open("wb") as lines:
-        write_rows(Population(50, 1, dt.date(2024, 2, 5)), lines)
+        write_rows(Population(50, 1, dt.date(2024, 2, 5)).rows(), lines)
     return file
 
 

@@ -1,0 +1,1 @@
+"""Tests of what is measured, not of how fast it is."""
