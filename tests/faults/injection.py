@@ -5,6 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import signal
+import sys
+import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -62,9 +64,13 @@ def in_child(work: Callable[[], int], log: Path) -> int:
         status = 99
         try:
             descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-            os.dup2(descriptor, 1)
-            os.dup2(descriptor, 2)
+            for standard in (1, 2):
+                os.dup2(descriptor, standard)
+            sys.stdout = sys.stderr = os.fdopen(2, "w", buffering=1, closefd=False)
             status = work()
+        except BaseException:
+            traceback.print_exc()
+            raise
         finally:
             os._exit(status)
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
