@@ -25,7 +25,7 @@ from service.snapshot.opened import Snapshot, open_snapshot
 from service.snapshot.seen import Seen
 from service.snapshot.supply import Code
 from service.snapshot.trust import Trust
-from service.snapshot.verify import Conditions, Ordered
+from service.snapshot.verify import Ordered
 from service.web.context import Context
 
 #: How long a start waits for the snapshot: a restarted worker should not take requests it cannot answer, and a very
@@ -61,16 +61,16 @@ class Vault:
     def open(self, activation: Activation, now: dt.datetime) -> tuple[Snapshot, Knowledge]:
         """The snapshot an order names, verified. Raises `TrustError`, `OSError`."""
         sequence, digest = activation.sequence, activation.digest
-        conditions = Conditions(
-            trust=self.load_trust(now),
-            peppers=self.load_peppers(),
-            now=now,
-            ordered=Ordered(sequence, digest),
-            bases=self.catalog.path,
-            seen=self._by_itself if self.crashes.any_of(digest) else self._by_notes,
-        )
         with self.crashes.reading(sequence, digest):
-            snapshot = open_snapshot(self.catalog.path(sequence), conditions)
+            snapshot = open_snapshot(
+                self.catalog.path(sequence),
+                Ordered(sequence, digest),
+                trust=self.load_trust(now),
+                peppers=self.load_peppers(),
+                now=now,
+                bases=self.catalog.path,
+                seen=self._by_itself if self.crashes.any_of(digest) else self._by_notes,
+            )
         return snapshot, snapshot.knowledge(self.out_of_scope)
 
 

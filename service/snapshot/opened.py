@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+import datetime as dt
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Final
 from zoneinfo import ZoneInfo
 
 from service.rights.model import Amc, Knowledge, SourceKind
-from service.snapshot.folder import Progress, quiet
 from service.snapshot.manifest import AmcEntry, Manifest
 from service.snapshot.records import RecordStore
-from service.snapshot.verify import Conditions, Examination
+from service.snapshot.seen import Seen
+from service.snapshot.trust import Trust
+from service.snapshot.verify import Conditions, Examination, Ordered
 
 #: Extract dates are civil dates where the pharmacies are.
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -50,14 +52,24 @@ class Snapshot:
         self.records.close()
 
 
-def open_snapshot(directory: Path, conditions: Conditions, progress: Progress = quiet) -> Snapshot:
-    """A snapshot verified like any other before it is opened. Raises `SnapshotRefused`.
+def open_snapshot(
+    directory: Path,
+    ordered: Ordered,
+    *,
+    trust: Trust,
+    peppers: Mapping[str, bytes],
+    now: dt.datetime,
+    bases: Callable[[int], Path] | None = None,
+    seen: Seen | None = None,
+) -> Snapshot:
+    """The snapshot an order in force names, verified like any other before it is opened. Raises `SnapshotRefused`.
 
-    `conditions.ordered` names the one that an order put in force: sequence and digest must be the order's. It may have
-    expired: it then answers `snapshot_expired`.
+    Its sequence and digest must be the order's. It may have expired: it then answers `snapshot_expired`. `bases` tells
+    where bases lie, `seen` which files need not be hashed again.
     """
+    conditions = Conditions(trust, peppers, now, ordered=ordered, bases=bases, seen=seen or Seen())
     examination = Examination(conditions)
-    manifest, records = examination.open(directory, progress)
+    manifest, records = examination.open(directory)
     return Snapshot(manifest, examination.digest, records)
 
 

@@ -60,7 +60,10 @@ def left_behind(catalog: Catalog) -> list[str]:
 
 def serves(catalog: Catalog, examination: Examination) -> bool:
     """Whether the held snapshot opens under its order and answers."""
-    snapshot = open_snapshot(catalog.path(5), conditions(ordered=Ordered(5, examination.digest)))
+    known = conditions()
+    snapshot = open_snapshot(
+        catalog.path(5), Ordered(5, examination.digest), trust=known.trust, peppers=known.peppers, now=NOW
+    )
     found = snapshot.find(IDENTITY)
     snapshot.close()
     return isinstance(found, tuple)

@@ -25,7 +25,8 @@ from tests.unit.snapshot.snapshot_maker import (
 
 def opened(directory: Path, now: dt.datetime = NOW) -> Snapshot:
     digest = sha256_b64u(unverified_payload((directory / "manifest.json").read_bytes()))
-    return open_snapshot(directory, conditions(now=now, ordered=Ordered(5, digest)))
+    known = conditions()
+    return open_snapshot(directory, Ordered(5, digest), trust=known.trust, peppers=known.peppers, now=now)
 
 
 def test_an_open_snapshot_finds_who_is_in_it(tmp_path: Path):
@@ -54,5 +55,12 @@ def test_an_expired_snapshot_opens_and_says_when_it_ended(tmp_path: Path):
 
 
 def test_another_digest_than_ordered_does_not_open(tmp_path: Path):
+    known = conditions()
     with pytest.raises(SnapshotRefused):
-        open_snapshot(SnapshotMaker(tmp_path).make(), conditions(ordered=Ordered(5, sha256_b64u(b"other"))))
+        open_snapshot(
+            SnapshotMaker(tmp_path).make(),
+            Ordered(5, sha256_b64u(b"other")),
+            trust=known.trust,
+            peppers=known.peppers,
+            now=NOW,
+        )
