@@ -47,8 +47,10 @@ class Difference:
         """
         held = (item for item in base_items if item[0] != self._probe)
         old = next(held, None)
-        for record, canary, contracts, kinds in merge(records):
-            tally.add(kinds)
+        tally.count(records)
+        for record, canary, contracts, group in merge(records):
+            if group:
+                tally.join(group)
             key = record_key(record)
             while old is not None and old[0] < key:
                 changes.gone += 1

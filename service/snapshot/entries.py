@@ -18,6 +18,8 @@ from service.rights.model import Contract, Suspension
 #: Every plaintext fills whole steps, so that a sealed length tells little about what a person has.
 STEP: Final = 64
 CANARY: Final = 0b1
+#: By the bytes of the last step that are filled.
+_PADDINGS: Final = tuple(b"\x80" + bytes(STEP - 1 - filled) for filled in range(STEP))
 #: `date.toordinal()` of 1970-01-01: stored dates are days since then.
 EPOCH: Final = dt.date(1970, 1, 1).toordinal()
 #: Where an encoded contract holds its AMC number: after the heads of the array and of a text of 10.
@@ -157,7 +159,7 @@ def decode_entry(plaintext: bytes) -> Entry:
 
 def pad(data: bytes) -> bytes:
     """ISO/IEC 7816-4 padding: 0x80, then zeros up to a whole number of steps."""
-    return data + b"\x80" + bytes(-(len(data) + 1) % STEP)
+    return data + _PADDINGS[len(data) % STEP]
 
 
 def unpad(data: bytes) -> bytes:

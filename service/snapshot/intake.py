@@ -62,10 +62,11 @@ class Intake:
         return Taken(chunk.source, rows, dropped, rejects), records
 
     def _pack(self, row: SourceRow, tag: int, records: list[bytes]) -> None:
-        self._add(nir_identity(row.nir, row.birth_date, row.birth_rank), tag | PERSON, row.encoded, records)
+        identity = nir_identity(row.nir, row.birth_date, row.birth_rank)
+        records.append(pack_record(self._derive(identity), tag | PERSON, row.encoded, self._name(identity)))
         if self._member_entries:
-            self._add(amc_identity(row.amc, row.member, row.birth_date, row.birth_rank), tag, row.encoded, records)
+            identity = amc_identity(row.amc, row.member, row.birth_date, row.birth_rank)
+            records.append(pack_record(self._derive(identity), tag, row.encoded, self._name(identity)))
 
-    def _add(self, identity: str, tag: int, contract: bytes, records: list[bytes]) -> None:
-        name = identity.encode("ascii") if self._named else b""
-        records.append(pack_record(self._derive(identity), tag, contract, name))
+    def _name(self, identity: str) -> bytes:
+        return identity.encode("ascii") if self._named else b""

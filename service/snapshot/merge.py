@@ -6,7 +6,7 @@ identity. Sorted as bytes, records of one identity lie side by side, whatever th
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from enum import IntEnum
 from itertools import chain, islice
 from operator import eq, itemgetter
@@ -17,7 +17,7 @@ from service.snapshot.entries import AMC_SLICE
 _DERIVED: Final = 60
 _CONTRACT: Final = _DERIVED + 1
 #: The kind of a record: its tag and its contract up to the AMC number, all that a tally asks of it.
-_KIND: Final = slice(_DERIVED, _CONTRACT + AMC_SLICE.stop)
+kind_of: Final = itemgetter(slice(_DERIVED, _CONTRACT + AMC_SLICE.stop))
 _KIND_AMC: Final = slice(AMC_SLICE.start + 1, AMC_SLICE.stop + 1)
 
 #: Bits of a tag: a canary's record; a record of the identity by NIR, under which a person is counted.
@@ -28,8 +28,9 @@ _STATE_SHIFT: Final = 2
 _TAGS: Final = [tag.to_bytes() for tag in range(256)]
 _OF_IDENTITY: Final = itemgetter(slice(0, _DERIVED))
 
-#: One identity: a record of it, whether it is a canary, its distinct contracts in order of their bytes, their kinds.
-Merged = tuple[bytes, bool, list[bytes], list[bytes]]
+#: One identity: a record of it, whether it is a canary, its distinct contracts in order of their bytes, and all its
+#: records where it has several.
+Merged = tuple[bytes, bool, list[bytes], Sequence[bytes]]
 
 
 class State(IntEnum):
@@ -71,6 +72,11 @@ def identity_of(record: bytes) -> str:
     return record[-1 - record[-1] : -1].decode("ascii")
 
 
+def contract_of(record: bytes) -> bytes:
+    """The encoded contract of a record."""
+    return record[_CONTRACT : -1 - record[-1]]
+
+
 def merge(records: list[bytes]) -> Iterator[Merged]:
     """Identities of a partition in the order of their derived bytes; sorts `records` in place.
 
@@ -83,18 +89,8 @@ def merge(records: list[bytes]) -> Iterator[Merged]:
         if goes_on or group:
             group.append(record)
             if not goes_on:
-                yield _merged(group)
+                canary = any(member[_DERIVED] & CANARY for member in group)
+                yield record, canary, sorted(set(map(contract_of, group))), group
                 group = []
         else:
-            yield record, bool(record[_DERIVED] & CANARY), [_contract(record)], [record[_KIND]]
-
-
-def _merged(group: list[bytes]) -> Merged:
-    distinct = {_contract(record): record for record in group}
-    contracts = sorted(distinct)
-    canary = any(record[_DERIVED] & CANARY for record in group)
-    return group[0], canary, contracts, [distinct[contract][_KIND] for contract in contracts]
-
-
-def _contract(record: bytes) -> bytes:
-    return record[_CONTRACT : -1 - record[-1]]
+            yield record, bool(record[_DERIVED] & CANARY), [record[_CONTRACT : -1 - record[-1]]], ()

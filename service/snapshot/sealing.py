@@ -15,7 +15,9 @@ Item = tuple[bytes, bytes]
 
 def seal_records(records: list[bytes], salt: bytes, tally: Tally) -> Iterator[Item]:
     """One sealed entry for each identity, counted in `tally`; sorts `records`."""
-    for record, canary, contracts, kinds in merge(records):
-        tally.add(kinds)
+    tally.count(records)
+    for record, canary, contracts, group in merge(records):
+        if group:
+            tally.join(group)
         plaintext = entries.encode_entry(entries.CANARY if canary else 0, contracts)
         yield record_key(record), seal(record, plaintext, salt)  # a record begins with the derived bytes

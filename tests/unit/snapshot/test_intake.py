@@ -10,7 +10,7 @@ from service.snapshot.chunks import Chunk
 from service.snapshot.dialects import Dialect
 from service.snapshot.entries import epoch_days
 from service.snapshot.intake import KEPT_DAYS, Intake, Taken
-from service.snapshot.merge import amc_of, identity_of, merge, person_of
+from service.snapshot.merge import amc_of, identity_of, kind_of, merge, person_of
 from service.snapshot.seal import LayerKey
 from tests.unit.snapshot.made_rows import ndjson, row
 
@@ -32,7 +32,7 @@ def test_a_row_is_two_records_each_under_its_identity():
     assert taken == Taken("rows", rows=1, dropped=0, rejects=[])
     assert {record[:60] for record in records} == {KEY.derive(name)[:60] for name in (NIR_IDENTITY, MEMBER_IDENTITY)}
     assert {identity_of(record) for record in records} == {NIR_IDENTITY, MEMBER_IDENTITY}
-    kinds = [kinds[0] for _, _, _, kinds in merge(records)]
+    kinds = [kind_of(record) for record in records]
     assert sorted(map(person_of, kinds)) == [False, True]
     assert {amc_of(kind) for kind in kinds} == {AMC.encode()}
 

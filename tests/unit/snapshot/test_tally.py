@@ -26,14 +26,17 @@ def test_people_count_once_for_each_amc_and_member_entries_not_at_all():
     two = ((here, State.OPEN), (more, State.CLOSED), (there, State.SUSPENDED))
     delivered = [
         *records(b"1", PERSON, *two),
-        *records(b"2", PERSON, (here, State.NOT_STARTED)),
+        # Delivered twice, byte for byte: one contract.
+        *records(b"2", PERSON, (here, State.NOT_STARTED), (here, State.NOT_STARTED)),
         *records(b"3", 0, *two),
         *records(b"4", 0, (here, State.OPEN)),
     ]
     whole, parts = Tally(), [Tally(), Tally()]
-    for number, (_, _, _, kinds) in enumerate(merge(delivered)):
-        whole.add(kinds)
-        parts[number % 2].add(kinds)
+    for tally, some in ((whole, delivered), (parts[0], delivered[:3]), (parts[1], delivered[3:])):
+        tally.count(some)
+        for _, _, _, group in merge(some):
+            if group:
+                tally.join(group)
     parts[0].merge(parts[1])
     for tally in (whole, parts[0]):
         first, second = tally.amc_entries(parse_policy(POLICY))
