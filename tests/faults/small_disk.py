@@ -1,18 +1,18 @@
 """A disk of its own for a home: full, out of inodes, read-only. A tmpfs where root runs the tests.
 
-Elsewhere the same is asked of the process: files may not grow beyond a size, nothing can be made, folders lose their
-write permission.
+Elsewhere the same is asked of the process: files may not grow beyond a size, and what makes or changes them fails.
 """
 
 from __future__ import annotations
 
+import errno
 import os
 import resource
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Final, NoReturn
 
 import pytest
 
@@ -56,7 +56,7 @@ class Disk:
         if not self.mounted:
             with pytest.MonkeyPatch.context() as patch:
                 patch.setattr(os, "mkdir", lambda *_, **__: disk_full())
-                patch.setattr(os, "open", _no_new_file(os.open))
+                patch.setattr(os, "open", _unless(os.O_CREAT, disk_full))
                 yield
             return
         state = os.statvfs(self.root)
@@ -67,13 +67,11 @@ class Disk:
     def read_only(self) -> Iterator[None]:
         """Nothing can be changed."""
         if not self.mounted:
-            for path in (folder := [self.root, *(one for one in self.root.rglob("*") if one.is_dir())]):
-                path.chmod(0o555)
-            try:
+            with pytest.MonkeyPatch.context() as patch:
+                for name in ("mkdir", "rename", "replace", "unlink"):
+                    patch.setattr(os, name, lambda *_, **__: _refuse())
+                patch.setattr(os, "open", _unless(os.O_WRONLY | os.O_RDWR | os.O_CREAT, _refuse))
                 yield
-            finally:
-                for path in folder:
-                    path.chmod(0o755)
             return
         with _options(self.root, "ro", "rw"):
             yield
@@ -116,10 +114,17 @@ def _used_bytes(root: Path) -> int:
     return (state.f_blocks - state.f_bfree) * state.f_frsize
 
 
-def _no_new_file(real: Callable[..., int]) -> Callable[..., int]:
-    def open_(path: object, flags: int, *arguments: int, **named: int) -> int:
-        if flags & os.O_CREAT and not os.path.lexists(str(path)):
-            disk_full()
-        return real(path, flags, *arguments, **named)
+def _refuse() -> NoReturn:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def _unless(flags: int, action: Callable[[], NoReturn]) -> Callable[..., int]:
+    """`os.open` without those flags."""
+    real = os.open
+
+    def open_(path: object, how: int, *arguments: int, **named: int) -> int:
+        if how & flags and not (flags == os.O_CREAT and os.path.lexists(str(path))):
+            action()
+        return real(path, how, *arguments, **named)
 
     return open_
