@@ -20,13 +20,16 @@ $(STAMP): uv.lock pyproject.toml
 	  echo "python3 has no ensurepip: falling back to the system's pip"; \
 	  python3 -m pip --python $(BIN)/python install --quiet --disable-pip-version-check pip; }
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9'
-	@$(BIN)/uv sync --quiet --frozen --inexact
+	@$(BIN)/uv sync --quiet --frozen --inexact --compile-bytecode
 	@touch $@
 
+# Compiled ahead, also where PYTHONDONTWRITEBYTECODE is set: otherwise every start compiles some 600 modules anew.
 run: $(STAMP) ## serve rights on PORT (8080) and admin on ADMIN_PORT (8081); a demo home on the first start
+	@$(BIN)/python -m compileall -q service stubs
 	@exec $(BIN)/relais run
 
 test: $(STAMP) ## every test
+	@$(BIN)/python -m compileall -q service stubs
 	@$(BIN)/pytest --cov --cov-report=term:skip-covered
 
 lint: $(STAMP) ## style, types and the direction of dependencies

@@ -239,7 +239,7 @@ class DepotTooSlow(DepotError, code="depot_too_slow"):
 
 
 class DepotDenied(DepotError, code="depot_denied"):
-    """Credentials are missing, wrong or expired, or do not allow it."""
+    """It says no: credentials are missing, wrong or expired, or what was asked for is not allowed."""
 
 
 class DepotMissing(DepotError, code="depot_missing"):

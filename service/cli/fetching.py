@@ -5,19 +5,16 @@ from __future__ import annotations
 import random
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.clock import SystemClock
-from service.errors import SnapshotRefused
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.depot import Depot, is_url, open_depot, parse_address
-from service.snapshot.fetch import Fetch, Patience, fetched
+from service.snapshot.fetch import Fetch, Patience, fetched, holds
 from service.snapshot.folder import Progress
 from service.snapshot.incoming import Incoming
-from service.snapshot.pointer import Pointer
-from service.snapshot.signing import read_draft
 from service.snapshot.verify import Conditions
 
 
@@ -43,22 +40,16 @@ def local_folder(
 ) -> Iterator[tuple[Path, bool]]:
     """The folder to take for what a load names, and whether it may be moved: for a URL, what was fetched from there.
 
-    What the home holds already is not fetched again. Raises `DepotError` and `SnapshotRefused`.
+    What was activated last is not fetched again. Raises `DepotError` and `SnapshotRefused`.
     """
     if not is_url(source):
         yield Path(source), False
         return
     fetch = begin_fetch(place, settings, open_depot(parse_address(source), settings.sync))
     pointer = fetch.pointer()
-    if holds(fetch.catalog, pointer):
+    floor = conditions.floor
+    if floor is not None and floor.digest == pointer.digest and holds(fetch.catalog, pointer.sequence, pointer.digest):
         yield fetch.catalog.path(pointer.sequence), True
         return
     with fetched(fetch, pointer, conditions, progress) as folder:
         yield folder, True
-
-
-def holds(catalog: Catalog, pointer: Pointer) -> bool:
-    """Whether what a pointer names lies in the catalog, by its manifest; whether it is whole, verification says."""
-    with suppress(SnapshotRefused):
-        return read_draft(catalog.path(pointer.sequence)).digest == pointer.digest
-    return False

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
 from service.cli import activation, admission
 from service.cli.aside import aside
 from service.cli.exits import Exit
-from service.cli.fetching import begin_fetch, holds
+from service.cli.fetching import begin_fetch
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.control.state import State
-from service.errors import DepotError, SnapshotRefused, StoreUnavailable
+from service.errors import DepotError, DepotMissing, SnapshotRefused, StoreUnavailable
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.depot import Depot
-from service.snapshot.fetch import Fetch, fetched
-from service.snapshot.guard import Floor
+from service.snapshot.fetch import Fetch, fetched, holds
+from service.snapshot.guard import Floor, check_floor
 from service.snapshot.pointer import Pointer
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.steps import Step
@@ -42,7 +42,7 @@ class _Refused:
     """A refusal that fetching again would only repeat, and what it depended on."""
 
     pointer: Pointer
-    tag: str
+    tags: tuple[str, ...]
     floor: Floor | None
     at: float
     refusal: SnapshotRefused
@@ -68,9 +68,16 @@ class Puller:
         if state.floor is not None and (state.floor.sequence, state.floor.digest) == (pointer.sequence, pointer.digest):
             return Look(f"snapshot {pointer.sequence} is the latest")
         judged_by = admission.conditions(self.place, self._settings, state, None)
+        # Where it points back there is nothing to ask for, whatever is held.
+        check_floor(pointer.sequence, pointer.digest, judged_by.floor, quarantine=judged_by.quarantine)
         waits_for = self._waits_for(state)
-        if holds(fetch.catalog, pointer):
-            return self._held(pointer, waits_for)
+        if holds(fetch.catalog, pointer.sequence, pointer.digest):
+            try:
+                return self._held(pointer, waits_for)
+            except SnapshotRefused as refusal:
+                # Damaged since it was held: a good copy takes its place.
+                if refusal.step != Step.FILES:
+                    raise
         self._check_refused(fetch, pointer, judged_by.floor)
         try:
             return self._fetch(fetch, pointer, judged_by, waits_for)
@@ -86,12 +93,16 @@ class Puller:
         return "" if pin is None else f"because {pin.sequence} is pinned"
 
     def _fetch(self, fetch: Fetch, pointer: Pointer, judged_by: Conditions, waits_for: str) -> Look:
-        with Meter() as meter, fetched(fetch, pointer, judged_by, meter.stage("fetch")) as folder:
+        with ExitStack() as stack:
+            with Meter() as meter:
+                folder = stack.enter_context(fetched(fetch, pointer, judged_by, meter.stage("fetch")))
             if not waits_for:
                 _check_followed(activation.activate_folder(self.place, self._settings, folder, move=True))
                 return Look(f"snapshot {pointer.sequence} activated", changed=True)
             catalog = Catalog.of(self.place)
-            aside(lambda progress: catalog.take(folder, judged_by, move=True, progress=progress), meter.stage("verify"))
+            with Meter() as meter:
+                step = meter.stage("verify")
+                aside(lambda progress: catalog.take(folder, judged_by, move=True, progress=progress), step)
         return Look(_waiting(pointer, waits_for), changed=True)
 
     def _held(self, pointer: Pointer, waits_for: str) -> Look:
@@ -104,15 +115,15 @@ class Puller:
         known = self._refused
         if known is None or self._clock.monotonic() - known.at > REFUSED_SECONDS:
             return
-        if (pointer, floor) == (known.pointer, known.floor) and _tag(fetch, pointer) == known.tag:
+        if (pointer, floor) == (known.pointer, known.floor) and _tags(fetch, pointer) == known.tags:
             raise known.refusal
 
     def _remember(self, fetch: Fetch, pointer: Pointer, floor: Floor | None, refusal: SnapshotRefused) -> None:
         self._refused = None
         if refusal.step in _AFTER_FETCH:
             with suppress(DepotError):
-                tag = _tag(fetch, pointer)
-                self._refused = _Refused(pointer, tag, floor, self._clock.monotonic(), refusal)
+                tags = _tags(fetch, pointer)
+                self._refused = _Refused(pointer, tags, floor, self._clock.monotonic(), refusal)
 
 
 def _waiting(pointer: Pointer, waits_for: str) -> str:
@@ -124,5 +135,12 @@ def _check_followed(status: int) -> None:
         raise StoreUnavailable("the order to activate is given, but not every worker follows: relais status --fleet")
 
 
-def _tag(fetch: Fetch, pointer: Pointer) -> str:
-    return fetch.depot.tag(f"{pointer.path}/{RECORDS_FILE}")
+def _tags(fetch: Fetch, pointer: Pointer) -> tuple[str, ...]:
+    """What lies there now: the data of the snapshot (an empty delta has none) and of its base."""
+    tags = []
+    for one in (pointer, pointer.base):
+        try:
+            tags.append("" if one is None else fetch.depot.tag(f"{one.path}/{RECORDS_FILE}"))
+        except DepotMissing:
+            tags.append("")
+    return tuple(tags)

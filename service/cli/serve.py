@@ -115,7 +115,7 @@ def refuse_private_keys(home: Home, settings: Settings) -> None:
     own = {home.path(name).resolve() for name in (settings.keys.pepper, settings.keys.receipt, settings.keys.order)}
     for path in sorted(home.root.rglob("*")):
         # Of what the service itself writes there is much, and none of it is named like a key.
-        written = path.is_relative_to(home.journal) or path.is_relative_to(home.snapshots)
+        written = any(path.is_relative_to(one) for one in (home.journal, home.snapshots, home.incoming))
         if written and path.suffix != ".jwk":
             continue
         if path.is_file() and path.resolve() not in own and _is_private(path):

@@ -52,10 +52,10 @@ def status(
         print_json(_document(view, supply, ledger_status, beats, behind))
     else:
         print(_headline(view))
-        print("\n".join(_supply_lines(supply)))
         print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
         for beat in beats if fleet else behind:
             print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
+        print("\n".join(_supply_lines(supply)))
     if ledger_status.error:
         print(f"relais: shown from this node's copy: {ledger_status.error}", file=sys.stderr)
     return Exit.UNAVAILABLE if behind or ledger_status.error else Exit.DONE

@@ -37,7 +37,7 @@ def run_loop(puller: Puller, every: float | None) -> int:
         while True:
             result = ending.during(lambda: _attempt(puller))
             if result is None:
-                _leave(Exit.REFUSED if every is None else Exit.DONE)
+                _leave(interrupted=every is None)
             status = _noted(path, status, result)
             if every is None:
                 if isinstance(result, RelaisError):
@@ -114,11 +114,13 @@ def _tell(result: Look | RelaisError, told: str) -> str:
     return text
 
 
-def _leave(status: Exit) -> Never:
+def _leave(*, interrupted: bool) -> Never:
     """End with a look under way: what it left on the disk is whole or is resumed, exactly as after a kill."""
+    if interrupted:
+        print("relais: interrupted", file=sys.stderr)
     sys.stdout.flush()
     sys.stderr.flush()
-    os._exit(status)
+    os._exit(Exit.REFUSED if interrupted else Exit.DONE)
 
 
 @contextmanager

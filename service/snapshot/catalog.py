@@ -58,7 +58,7 @@ class Catalog:
     def folder(self, sequence: int) -> Path:
         """Where a held snapshot lies. Raises `OperatorError` where none of that sequence does."""
         directory = self.path(sequence)
-        if not os.path.lexists(directory):
+        if directory.is_symlink() or not directory.exists():
             raise OperatorError(f"snapshot {sequence} is not held here: relais snapshot list shows those that are")
         return directory
 
@@ -203,6 +203,7 @@ class Catalog:
         finally:
             if not move:
                 remove(staged)
+        self._clean()
 
     def _staged(self, conditions: Conditions) -> Iterator[Held]:
         """Copies under way, or left by a load that was interrupted: nobody has verified them."""
@@ -244,8 +245,10 @@ class Catalog:
         target = self.path(manifest.sequence)
         held = None
         if staged != target:
-            if target.exists():
-                held = self._holding(target, manifest.sequence, examination)
+            if os.path.lexists(target):
+                # Behind a link, what was verified could be changed by whoever has the other end.
+                own = not target.is_symlink()
+                held = self._holding(target, manifest.sequence, examination) if own else None
                 if held is None:
                     self._set_aside(target, DAMAGED_PREFIX)
             if held is None:

@@ -6,7 +6,7 @@ import re
 from collections.abc import Collection, Mapping
 from typing import Final
 
-from service.errors import SnapshotRefused
+from service.errors import LayerRejected, SnapshotRefused
 from service.snapshot.folder import (
     MANIFEST_FILE,
     MAX_FILE_BYTES,
@@ -18,6 +18,7 @@ from service.snapshot.folder import (
     shown,
 )
 from service.snapshot.manifest import Manifest
+from service.snapshot.pages import check_pages
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.seen import Seen, Sightings
 from service.snapshot.steps import Step
@@ -67,19 +68,22 @@ def check_digests(
     seen: Seen | None = None,
     pepper: bytes | None = None,
 ) -> Sightings:
-    """Step 7, second half: regular files of the signed size and SHA-256, as they were found. Raises `SnapshotRefused`.
+    """Step 7, second half: regular files of the signed size, SHA-256 and form. Raises `SnapshotRefused`.
 
     A file that `seen` knows, by a note under the snapshot's pepper or because it was hashed by this process, and that
-    has not changed since, is not hashed again.
+    has not changed since, is not read again.
     """
     seen = seen or Seen()
     known = seen.files(manifest, pepper)
     found = {}
     for entry in manifest.files:
         sighting = folder.sight(entry.name, entry.size, known.get(entry.name), progress)
-        seen.add(manifest.sequence, entry.name, sighting)
         if sighting.sha256 != entry.sha256:
+            seen.add(manifest.sequence, entry.name, sighting)
             raise _refused(f"{shown(entry.name)} of SHA-256 {entry.sha256}", f"{sighting.sha256}: altered")
+        if sighting != known.get(entry.name):
+            _check_form(entry.name, manifest.counts.entries, folder)
+        seen.add(manifest.sequence, entry.name, sighting)
         found[entry.name] = sighting
     return found
 
@@ -87,6 +91,18 @@ def check_digests(
 def listed(names: Collection[str]) -> str:
     """A few names fit for a sentence."""
     return ", ".join(shown(name) for name in sorted(names)[:8]) or "none"
+
+
+def _check_form(name: str, entries: int, folder: Folder) -> None:
+    """What was signed may still be damaged, by mistake or on purpose, and the engine would follow it anywhere."""
+    expected = f"{shown(name)} to be a whole layer of {entries} records and a probe"
+    try:
+        with folder.open(name) as file:
+            found = check_pages(file) - 1
+    except (LayerRejected, OSError) as error:
+        raise _refused(expected, str(error)) from error
+    if found != entries:
+        raise _refused(expected, f"{found} records")
 
 
 def _refused(expected: str, found: str) -> SnapshotRefused:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import io
 import os
@@ -82,8 +83,13 @@ class FolderDepot:
             write_durable(self._root / name, data, _POINTER_MODE)
 
     def _open(self, name: str) -> io.FileIO:
-        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-        file = io.FileIO(os.open(self._root / name, flags))
+        try:
+            # A link may lead anywhere, and a pipe would be waited for.
+            file = io.FileIO(os.open(self._root / name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC))
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO):
+                raise DepotRejected(f"{name} is not a regular file") from error
+            raise
         if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
             file.close()
             raise DepotRejected(f"{name} is not a regular file")

@@ -10,7 +10,7 @@ from __future__ import annotations
 import io
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -35,6 +35,7 @@ from service.snapshot.pointer import (
     folder_name,
     parse_pointer,
 )
+from service.snapshot.signing import read_draft
 from service.snapshot.steps import Step
 from service.snapshot.verify import Conditions, Examination, Ordered, check_names
 
@@ -76,22 +77,23 @@ class Fetch:
         """
         examination = Examination(conditions)
         document = self._manifest(pointer.sequence, pointer.digest)
+        _check_same(pointer, examination.read_signed(document), examination.digest)
         try:
             manifest = examination.read_manifest(document)
         except SnapshotRefused as refusal:
-            base = self._lacking_base(refusal, examination)
-            if base is None:
+            base = None if examination.manifest is None else examination.manifest.base
+            if base is None or not self._lacks(base, refusal):
                 raise
             self._take_base(base, conditions, progress)
             manifest = examination.read_manifest(document)
-        _check_same(pointer.sequence, pointer.digest, examination)
         return self._bring(manifest, examination.digest, document, progress)
 
-    def _lacking_base(self, refusal: SnapshotRefused, examination: Examination) -> BaseRef | None:
-        """The base that would let a delta pass, if only that is missing: all steps before the sixth have passed."""
-        if refusal.step != Step.BASE or examination.manifest is None:
-            return None
-        return examination.manifest.base
+    def _lacks(self, base: BaseRef, refusal: SnapshotRefused) -> bool:
+        """Whether a good copy of its base would let a delta pass, after all steps before the sixth have passed."""
+        if refusal.step != Step.BASE:
+            return False
+        # Another one under its number would only be held against it after all of it was fetched.
+        return not self.catalog.path(base.sequence).exists() or holds(self.catalog, base.sequence, base.sha256)
 
     def _take_base(self, base: BaseRef, conditions: Conditions, progress: Progress) -> None:
         """Fetch and take the base that a signed manifest names. It may be old: the delta renews its dates."""
@@ -102,10 +104,8 @@ class Fetch:
         if manifest.kind != "base":
             raise SnapshotRefused(Step.BASE, "a delta over a base", f"over sequence {base.sequence}, itself a delta")
         folder = self._bring(manifest, base.sha256, document, progress)
-        try:
+        with _taken(self.incoming, folder):
             self.catalog.take(folder, ordered, move=True, progress=progress)
-        finally:
-            self.incoming.drop(folder.name)
 
     def _manifest(self, sequence: int, digest: str) -> bytes:
         return self._small(f"{depot_path(sequence, digest)}/{MANIFEST_FILE}", MAX_MANIFEST_BYTES)
@@ -114,8 +114,8 @@ class Fetch:
         sizes = {entry.name: entry.size for entry in manifest.files}
         check_names(manifest, {MANIFEST_FILE: len(document), **sizes})
         name = folder_name(manifest.sequence, digest)
-        self._sweep(manifest, name)
         try:
+            self._sweep(manifest, name)
             folder = self.incoming.folder(name, {MANIFEST_FILE, *sizes})
             lacking = sum(max(0, size - present(folder / file)) for file, size in sizes.items())
             self.incoming.check_room(lacking, self.settings.spare_bytes)
@@ -217,22 +217,34 @@ def fetched(fetch: Fetch, pointer: Pointer, conditions: Conditions, progress: Pr
     """
     with fetch.incoming.locked():
         folder = fetch.snapshot(pointer, conditions, progress)
-        try:
+        with _taken(fetch.incoming, folder):
             yield folder
-        except SnapshotRefused as refusal:
-            if refusal.step == Step.FILES:
-                fetch.incoming.drop(folder.name)
-            raise
-        if not folder.exists():
-            fetch.incoming.drop(folder.name)
 
 
-def _check_same(sequence: int, digest: str, examination: Examination) -> None:
+def holds(catalog: Catalog, sequence: int, digest: str) -> bool:
+    """Whether that snapshot lies in the catalog, by its manifest; whether it is whole, verification says."""
+    with suppress(SnapshotRefused):
+        return read_draft(catalog.path(sequence)).digest == digest
+    return False
+
+
+@contextmanager
+def _taken(incoming: Incoming, folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except SnapshotRefused as refusal:
+        if refusal.step == Step.FILES:
+            incoming.drop(folder.name)
+        raise
+    if not folder.exists():
+        incoming.drop(folder.name)
+
+
+def _check_same(pointer: Pointer, manifest: Manifest, digest: str) -> None:
     """A well-signed manifest under another one's name: mix-and-match, or a rollback of it."""
-    manifest = examination.manifest
-    if manifest is None or (manifest.sequence, examination.digest) != (sequence, digest):
-        found = "nothing" if manifest is None else f"sequence {manifest.sequence} digest {examination.digest}"
-        raise SnapshotRefused(Step.SEQUENCE, f"sequence {sequence} digest {digest}, as its name says", found)
+    if (manifest.sequence, digest) != (pointer.sequence, pointer.digest):
+        found = f"sequence {manifest.sequence} digest {digest}"
+        raise SnapshotRefused(Step.SEQUENCE, f"{pointer}, as its name says", found)
 
 
 def _write_all(file: io.FileIO, data: bytes) -> None:

@@ -69,19 +69,19 @@ class Folder:
         """An unbuffered reader of a regular file that has no other name. A link or a pipe is refused, never read."""
         try:
             flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-            file = io.FileIO(os.open(name, flags, dir_fd=self._descriptor))
+            descriptor = os.open(name, flags, dir_fd=self._descriptor)
         except FileNotFoundError as error:
             raise SnapshotRefused(Step.FILES, f"a file {shown(name)}", "none") from error
         except OSError as error:
-            # ELOOP is a symbolic link, EISDIR cannot happen for reading, ENXIO is a socket.
+            # ELOOP is a symbolic link, ENXIO is a socket.
             found = f"a link or unreadable: {error.strerror}"
             raise SnapshotRefused(Step.FILES, f"a regular file {shown(name)}", found) from error
         try:
-            _check_regular(name, os.fstat(file.fileno()))
+            _check_regular(name, os.fstat(descriptor))
+            return io.FileIO(descriptor)
         except BaseException:
-            file.close()
+            os.close(descriptor)
             raise
-        return file
 
     def read(self, name: str, at_most: int) -> bytes:
         """A small file whole. Raises `SnapshotRefused` at the size step beyond `at_most` bytes."""

@@ -137,6 +137,7 @@ def _check_shape(manifest: Manifest) -> None:
         raise _refused("each AMC once", "an AMC twice")
     if len({entry.name for entry in manifest.files}) != len(manifest.files):
         raise _refused("each file once", "a file twice")
+    _check_shown("pepper_kid", manifest.pepper_kid)
     for entry in manifest.amcs:
         _check_amc(entry)
     for instant in (manifest.created_at, manifest.valid_until, *(entry.extracted_at for entry in manifest.amcs)):
@@ -146,11 +147,20 @@ def _check_shape(manifest: Manifest) -> None:
 
 def _check_amc(entry: AmcEntry) -> None:
     policy = entry.stand_in
+    _check_shown("name", entry.name)
+    if policy.guarantee is not None:
+        _check_shown("basis", policy.guarantee.basis)
     days = (policy.renewal_grace_days, policy.closed_trust_days, policy.max_age_days, policy.history_days)
     if not all(0 <= value <= 3660 for value in days):
         raise _refused("days of a stand-in policy between 0 and 3660", "other days")
     if max(entry.open, entry.closed, entry.suspended) > entry.contracts or entry.people > entry.contracts:
         raise _refused("counts of an AMC within its contracts", "more than its contracts")
+
+
+def _check_shown(member: str, text: str) -> None:
+    # People read a manifest before they sign it: what it says must not steer their terminal.
+    if not text.isprintable():
+        raise _refused("texts that can be shown", f"the {member} {ascii(text)[1:-1][:80]}")
 
 
 def _check_canonical(text: str) -> None:

@@ -93,6 +93,8 @@ def _amc(table: _AmcTable) -> Amc:
         raise BuildError("the policy file: the number of an AMC is a text of 8 to 10 digits") from error
     if not table.name.isprintable():
         raise BuildError(f"the policy file: the name of AMC {number} is not printable text")
+    if table.stand_in.guarantee is not None and not table.stand_in.guarantee.basis.isprintable():
+        raise BuildError(f"the policy file: the guarantee of AMC {number} is not printable text")
     extracted_at = table.extracted_at.astimezone(dt.UTC).replace(microsecond=0)
     return Amc(
         number=number,

@@ -54,7 +54,9 @@ def stage(source: Path, root: Path, examination: Examination, progress: Progress
 
 
 def remove(directory: Path) -> None:
-    """Take a folder away; a process that still maps its files keeps them until it lets go."""
+    """Take away a folder, or what is there instead. A process that still maps its files keeps them until it lets go."""
+    if directory.is_symlink() or directory.is_file():
+        directory.unlink(missing_ok=True)
     shutil.rmtree(directory, ignore_errors=True)
 
 

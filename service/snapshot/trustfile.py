@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Final
 
-from service.errors import TrustRefused
+from service.errors import TrustError, TrustRefused
 from service.jwk import PublicKey
 from service.jws import sign_general
 from service.signer import Signer
@@ -40,8 +40,12 @@ def read_trust(path: Path) -> bytes:
 
 
 def load_trust(path: Path, now: dt.datetime, *, demo: bool = False) -> Trust:
-    """The verified trust file at `path`. Raises `TrustRefused` or `SignatureRejected`; nothing is trusted without."""
-    return verify_trust(read_trust(path), now, demo=demo)
+    """The verified trust file of a home. Raises `TrustRefused` naming it; nothing is trusted without."""
+    document = read_trust(path)
+    try:
+        return verify_trust(document, now, demo=demo)
+    except TrustError as error:
+        raise TrustRefused(f"{path}: {error.detail}") from error
 
 
 def role_of(people: Iterable[tuple[str, PublicKey]], threshold: int) -> Role:

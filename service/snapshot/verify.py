@@ -181,7 +181,8 @@ class Examination:
                     _time(entry.extracted_at),
                 )
         until = manifest.valid_until
-        if not manifest.created_at < until <= manifest.created_at + dt.timedelta(days=MAX_VALID_DAYS):
+        # A difference, because the sum may lie beyond the calendar.
+        if not dt.timedelta(0) < until - manifest.created_at <= dt.timedelta(days=MAX_VALID_DAYS):
             expected = f"valid_until after created_at, and within {MAX_VALID_DAYS} days of it"
             raise _refused(Step.DATES, expected, _time(until))
         if now >= until and not in_force:

@@ -21,6 +21,10 @@ from service.snapshot.seal import LAYER_LABEL, PROBE_IDENTITY, LayerKey, seal
 PEPPER = bytes(range(32))
 SALT = bytes(range(0xA0, 0xB0))
 
+#: Of a delta over the layer above: another pepper came since.
+DELTA_PEPPER = bytes(range(32, 64))
+DELTA_SALT = bytes(range(0xB0, 0xC0))
+
 SIMPLE = Contract(
     amc="0775671993",
     member="M0012345",
@@ -60,6 +64,11 @@ CASES: list[tuple[str, str, int, list[Contract] | None]] = [
     ("no contract", "nir|2990375116042|1999-03-01|1", 0, []),
     ("tombstone", "nir|1021897411010|2002-02-29|9", 0, None),
 ]
+DELTA_CASES: list[tuple[str, str, int, list[Contract] | None]] = [
+    ("changed", "nir|1850575116001|1985-05-12|1", 0, [SIMPLE, RICH]),
+    ("new", "nir|2750863119042|1975-08-30|1", 0, [SIMPLE]),
+    ("gone", "amc|0012345678|12-A/34.B|1985-00-41|2", 0, None),
+]
 
 
 def vector(key: LayerKey, identity: str, plaintext: bytes) -> dict[str, str]:
@@ -67,6 +76,23 @@ def vector(key: LayerKey, identity: str, plaintext: bytes) -> dict[str, str]:
     return {
         "identity": identity,
         "record_key": derived[:16].hex(),
+        "aes_key": derived[16:48].hex(),
+        "nonce": derived[48:60].hex(),
+        "plaintext": plaintext.hex(),
+        "sealed": seal(derived, plaintext, key.salt).hex(),
+    }
+
+
+def delta_vector(key: LayerKey, base: LayerKey, identity: str, plaintext: bytes, *, gone: bool) -> dict[str, str]:
+    """A live entry has its key from its identity, a tombstone from its place; both lie at their place."""
+    base_record_key = base.derive(identity)[:16]
+    place = key.place(base_record_key)
+    derived = place if gone else key.derive(identity)
+    return {
+        "identity": identity,
+        "base_record_key": base_record_key.hex(),
+        "place": place.hex(),
+        "record_key": place[:16].hex(),
         "aes_key": derived[16:48].hex(),
         "nonce": derived[48:60].hex(),
         "plaintext": plaintext.hex(),
@@ -93,6 +119,26 @@ def vectors() -> dict[str, Any]:
                 **vector(key, identity, entry(flags, contracts)),
             }
             for name, identity, flags, contracts in CASES
+        ],
+        "delta": delta_vectors(key),
+    }
+
+
+def delta_vectors(base: LayerKey) -> dict[str, Any]:
+    key = LayerKey(DELTA_PEPPER, DELTA_SALT)
+    return {
+        "pepper": DELTA_PEPPER.hex(),
+        "salt": DELTA_SALT.hex(),
+        "layer_key": hmac.digest(DELTA_PEPPER, LAYER_LABEL + DELTA_SALT, hashlib.sha512).hex(),
+        "probe": vector(key, PROBE_IDENTITY, pad(DELTA_SALT)),
+        "records": [
+            {
+                "name": name,
+                "flags": flags,
+                "contracts": msgspec.to_builtins(contracts),
+                **delta_vector(key, base, identity, entry(flags, contracts), gone=contracts is None),
+            }
+            for name, identity, flags, contracts in DELTA_CASES
         ],
     }
 

@@ -125,11 +125,61 @@ def test_signing_needs_no_home(desk: Desk):
     assert err == "relais: warning: whether this signature counts is not known here\n"
 
 
-def test_a_delta_is_not_built_and_nothing_is_left(desk: Desk):
+def test_a_delta_tells_what_differs_and_an_attestation_what_is_renewed(desk: Desk):
+    desk.trusted()
+    desk.built()
+    (desk.root / "rows.ndjson").write_text(json.dumps({**ROW, "member": "M2"}) + "\n")
+    words = ("snapshot", "build", "--source", "@rows.ndjson", "--policy", "@policy.toml", "--home", "@")
+    status, out, err = desk.run(*words, "--base", "@out", "--sequence", "2", "--out", "@delta")
+    assert status == Exit.DONE, err
+    assert "snapshot 2 in" in out
+    assert "delta over base 1: 2 entries new or changed, 1 gone" in out
+    words = ("snapshot", "attest", "--base", "@out", "--policy", "@policy.toml", "--sequence", "3", "--out", "@same")
+    status, out, err = desk.run(*words)
+    assert status == Exit.DONE, err
+    assert "1 people, 1 contracts, not signed yet" in out
+    assert "empty delta over base 1: its data, valid until" in out
+    inspected = desk.json("snapshot", "inspect", "@same", "--home", "@")["manifest"]
+    assert (inspected["kind"], inspected["files"], inspected["salt"]) == ("delta", [], None)
+
+
+def test_a_base_that_is_not_there_leaves_nothing(desk: Desk):
     desk.trusted()
     status, _, err = desk.built("--base", "@old")
-    assert (status, "leave --base out" in err) == (Exit.REFUSED, True)
+    assert (status, err.count("\n"), "old is refused at step" in err) == (Exit.REFUSED, 1, True)
     assert not (desk.root / "out").exists()
+
+
+def test_a_build_tells_its_speed_and_memory(desk: Desk):
+    desk.trusted()
+    status, out, err = desk.built("--jobs", "1")
+    assert status == Exit.DONE, err
+    assert "1 rows, " in out
+    assert " MB of memory" in out
+    words = ("--source", "@rows.ndjson", "--policy", "@policy.toml", "--sequence", "2", "--out", "@more", "--home", "@")
+    told = desk.json("snapshot", "build", *words)
+    assert set(told["seconds"]) == {"read", "seal", "place"}
+    assert told["peak_rss_bytes"] > 10_000_000
+    assert told["rows_per_second"] >= 1
+    assert told["changes"] is None
+
+
+@pytest.mark.parametrize("jobs", ["0", "65"])
+def test_jobs_beyond_the_limits_are_refused(desk: Desk, jobs: str):
+    desk.trusted()
+    status, _, err = desk.built("--jobs", jobs)
+    assert (status, "1 to 64 jobs" in err) == (Exit.REFUSED, True)
+
+
+def test_a_source_in_another_encoding_is_read_where_it_is_declared(desk: Desk):
+    desk.trusted()
+    cells = ["" if cell is None else cell if isinstance(cell, str) else json.dumps(cell) for cell in ROW.values()]
+    cells[list(ROW).index("csr")] = "ÉTÉ"
+    lines = [";".join(ROW), ";".join('"' + cell.replace('"', '""') + '"' for cell in cells)]
+    (desk.root / "rows.ndjson").write_text("\n".join(lines) + "\n", "latin-1")
+    assert desk.built()[0] == Exit.REFUSED
+    status, _, err = desk.built("--source-encoding", "latin-1")
+    assert status == Exit.DONE, err
 
 
 @pytest.mark.parametrize("days", ["0", "46"])

@@ -213,9 +213,11 @@ def test_every_bad_snapshot_is_refused_by_its_step_and_the_good_one_serves_on(
     assert held(served) == {1: "active"}
     after = served.ask(served.example("open")).json()["answer"]
     assert (after["status"], after["contracts"]) == (before["status"], before["contracts"])
-    assert served.request("GET", "/readyz").json() == {"ready": True, "reasons": []}
+    ready = served.request("GET", "/readyz").json()
+    assert (ready["ready"], [reason["code"] for reason in ready["reasons"]]) == (True, ["load_refused"])
 
     said = load(served, next_night)
+    assert served.request("GET", "/readyz").json() == {"ready": True, "reasons": []}
     assert "snapshot 2 verified: signed by signer-1, signer-2" in said
     assert held(served) == {1: "superseded", 2: "active"}
     again = load(served, next_night)
@@ -237,7 +239,7 @@ def test_a_looser_policy_needs_a_reason_that_stays_on_record(served: Installatio
     assert served.ask(served.example("open")).headers["Relais-Snapshot"] == "1"
     assert held(served) == {1: "active"}
     told = json.loads(load(served, folder, "--accept", "the AMC wrote to us", "--json"))
-    assert (told["sequence"], told["outcome"]) == (2, "verified")
+    assert (told["sequence"], told["outcome"], told["follows"]) == (2, "activated", True)
     assert "the policy may not loosen: renewal_grace_days" in told["accepted"][0]
     assert served.ask(served.example("open")).headers["Relais-Snapshot"] == "2"
     verdict = json.loads(folder.with_name("built-2.verdict.json").read_text())

@@ -17,7 +17,7 @@ from tests.fleet import Installation
 from tests.scenarios.callers import Callers
 from tests.scenarios.depots import URL, publish, sync_status, syncing
 from tests.scenarios.evidence import prove
-from tests.scenarios.supply import build, fleet, held, policy_of
+from tests.scenarios.supply import SIGNERS, build, fleet, held, policy_of, sign
 
 DATA = "records.lmdb"
 
@@ -185,6 +185,8 @@ def test_bytes_that_were_refused_are_not_fetched_again_until_others_lie_there(
 def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     site: Installation, bucket: LyingBucket, next_night: Path
 ):
+    publish(site, site.home / "snapshots" / "1")
+    older = bucket.objects["nights/latest"]
     publish(site, next_night)
     waiting = "snapshot 2 is verified and waits for somebody to activate it: relais snapshot activate 2"
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
@@ -194,8 +196,16 @@ def test_by_hand_a_snapshot_is_held_until_somebody_activates_it(
     assert waiting in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
     assert {one.name for one in bucket.asked} == {"nights/latest"}
     assert sync_status(site)["changed_at"] == changed_at
-    site.relais("snapshot", "activate", "2")
+    data = site.home / "snapshots" / "2" / DATA
+    good = data.read_bytes()
+    data.chmod(0o644)
+    data.write_bytes(good[:-1] + bytes([good[-1] ^ 1]))
+    assert "altered" in site.relais("snapshot", "activate", "2", status=1).stderr
+    assert "snapshot 2 activated" in site.relais("snapshot", "sync", URL, "--once", "--activate", "auto").stdout
+    assert data.read_bytes() == good
     assert "is the latest" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual").stdout
+    bucket.objects["nights/latest"] = older
+    assert "a rollback" in site.relais("snapshot", "sync", URL, "--once", "--activate", "manual", status=1).stderr
 
 
 def test_a_pin_holds_against_a_sync_and_what_was_held_is_activated_after_it(
@@ -258,3 +268,33 @@ def test_settings_say_where_from_and_a_password_in_the_url_is_refused_unseen(sit
     assert sync_status(site)["source"] == f"{URL}/"
     for every in ("0s", "10", "1d", "-1s"):
         assert "--every" in site.relais("snapshot", "sync", f"--every={every}", status=1).stderr
+
+
+def test_a_delta_brings_its_base_and_an_attestation_no_data_at_all(
+    site: Installation, bucket: LyingBucket, next_night: Path
+):
+    site.start("rights", workers=1)
+    publish(site, next_night)
+    words = ("--policy", str(policy_of(site)), "--base", str(next_night))
+    delta, renewed = site.home.with_name("delta-3"), site.home.with_name("renewed-4")
+    rows = ("--source", str(site.home / "demo" / "rows.ndjson"))
+    site.relais("snapshot", "build", *words, *rows, "--sequence", "3", "--out", str(delta))
+    site.relais("snapshot", "attest", *words, "--sequence", "4", "--out", str(renewed), at_home=False)
+    for folder in (delta, renewed):
+        for signer in SIGNERS:
+            sign(site, folder, signer)
+    leaver = site.example("open")
+
+    publish(site, delta)
+    bucket.honest()
+    assert "snapshot 3 activated" in site.relais("snapshot", "sync", URL, "--once").stdout
+    assert [one.name.split("/")[2][:2] for one in bucket.asked if one.name.endswith(DATA)] == ["2-", "3-"]
+    answer = site.ask(leaver).json()["answer"]
+    assert (answer["source"]["snapshot"], answer["status"]) == (3, "open")
+
+    publish(site, renewed)
+    bucket.honest()
+    assert "snapshot 4 activated" in site.relais("snapshot", "sync", URL, "--once").stdout
+    assert not [one for one in bucket.asked if one.name.endswith(DATA)]
+    answer = site.ask(leaver).json()["answer"]
+    assert (answer["source"]["snapshot"], answer["status"]) == (4, "unknown")

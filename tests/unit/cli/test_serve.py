@@ -79,3 +79,15 @@ def test_a_private_key_in_the_home_stops_the_start(
     assert _run(["serve", "rights"]) == 1
     assert f"{name} is a private key: it must not lie in a home that serves" in capsys.readouterr().err
     assert not started
+
+
+@pytest.mark.parametrize("folder", ["snapshots", "incoming"])
+def test_bytes_that_a_depot_made_look_like_a_key_do_not(home: Path, started: list[str], folder: str):
+    place = home / folder / "7-abcdefghijklmnop"
+    place.mkdir(parents=True)
+    write_new_key(KeyUse.SNAPSHOT, place / "key.txt")
+    (place / "key.txt").rename(place / "records.lmdb.part")
+    for other in place.glob("*.pub*"):
+        other.unlink()
+    assert _run(["serve", "rights"]) == 0
+    assert started

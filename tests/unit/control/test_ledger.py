@@ -476,3 +476,27 @@ def test_a_thousand_orders_are_followed_fast(node: Node):
     assert from_store < 2
     assert from_copy < 2
     assert one_more < 0.25
+
+
+@pytest.mark.parametrize(
+    ("intent", "refused"),
+    [
+        (Intent(kind="mode.set", scope="*", body={"mode": "suspended"}, reason="doubt", actor="ann"), None),
+        (Intent(kind="mode.set", scope="*", body={"mode": "off"}, reason="doubt", actor="ann"), InvalidField),
+        (Intent(kind="mode.set", scope="*", body={"mode": "suspended"}, reason="", actor="ann"), InvalidField),
+        (Intent(kind="client.suspend", scope="ph-1", body={}, reason="doubt", actor="ann"), NotFound),
+    ],
+)
+def test_an_order_can_be_checked_as_it_would_be_issued_and_is_not_given(
+    node: Node, intent: Intent, refused: type[Exception] | None
+):
+    ledger = node.ledger()
+    if refused is None:
+        ledger.check(intent, NOON)
+    else:
+        with pytest.raises(refused) as checked:
+            ledger.check(intent, NOON)
+        with pytest.raises(refused) as issued:
+            ledger.issue(intent, KEY, NOON)
+        assert str(checked.value) == str(issued.value)
+    assert (ledger.state, ledger.orders()) == (State(), [])

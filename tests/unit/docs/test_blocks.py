@@ -171,7 +171,8 @@ def test_the_chain_of_orders_verifies_with_the_code_of_its_page(served: Installa
 def test_a_document_of_the_status_has_the_members_its_page_names(served: Installation):
     page = pages.sections("http.md")["GET /v1/status"]
     document = served.request("GET", "/v1/status").json()
-    for member in (*document, *document["snapshot"], *document["modes"][0], *document["snapshot"]["amcs"][0]):
+    parts = (document, document["snapshot"], document["modes"][0], document["snapshot"]["amcs"][0], document["supply"])
+    for member in (name for part in parts for name in part):
         assert f"`{member}`" in page, member
 
 

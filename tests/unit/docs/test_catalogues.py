@@ -20,7 +20,10 @@ from service.rights.model import Advice, Freshness, Mode, Status
 from service.rights.reasons import Reason, sentence
 from service.settings import Settings
 from service.snapshot.catalog import State
+from service.snapshot.compare import Comparison, PolicyChange
 from service.snapshot.steps import Step
+from service.snapshot.supply import Code, Supply
+from service.snapshot.verdict import Verdict
 from service.web import routes, status
 from service.web.decoding import Beneficiary, ModeBody, RightsBody
 from service.web.problems import CATALOGUE
@@ -78,11 +81,36 @@ def test_every_route_stands_with_its_server():
 
 def test_every_readiness_code_stands_with_its_weight():
     told = dict(re.findall(r'yield "([a-z_]+)", (True|False)', inspect.getsource(status)))
-    documented = {row[0].strip("`"): row[1] for row in rows(sections("http.md")["GET /readyz"])[1:]}
+    told |= {code.value: "False" for code in Code}
+    table = rows(sections("http.md")["GET /readyz"])[1:]
+    documented = {code: row[1] for row in table for code in re.findall(r"`([a-z_]+)`", row[0])}
     assert documented.keys() == told.keys()
     assert {code for code, weight in documented.items() if weight.startswith("yes")} == {
         code for code, blocking in told.items() if blocking == "True"
     }
+
+
+def test_every_warning_has_a_row_at_3_a_m():
+    symptoms = " ".join(row[0] for row in rows(sections("operate.md")["3 a.m."]))
+    for code in set(Code) - {Code.SNAPSHOT_EXPIRED}:
+        assert f"`{code.value}`" in symptoms, code
+    assert "`snapshot_expired`" in symptoms
+
+
+def test_every_stage_of_the_supply_stands():
+    table = rows(sections("http.md")["GET /v1/status"].partition("`supply` says")[2])
+    documented = {name for row in table[1:] for name in re.findall(r"`(\w+)`", row[0])}
+    assert documented == set(Supply.__struct_fields__)
+
+
+def test_every_member_of_a_verdict_and_of_a_comparison_stands():
+    verification = sections("trust_format.md")["Verification, step by step"]
+    verdict = verification.partition("### Verdict")[2]
+    documented = {name for row in rows(verdict)[1:] for name in re.findall(r"`(\w+)`", row[0])}
+    assert documented == set(Verdict.__struct_fields__)
+    comparison = verification.partition("### Comparison")[2].partition("### Verdict")[0]
+    for name in (*Comparison.__struct_fields__, *PolicyChange.__struct_fields__, "totals", "added", "vanished"):
+        assert f"`{name}`" in comparison, name
 
 
 def test_every_field_of_a_question_stands():

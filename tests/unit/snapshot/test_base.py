@@ -225,8 +225,8 @@ def test_a_delta_of_other_files_is_refused(maker: SnapshotMaker, base: Path):
 
 def test_the_data_of_the_base_does_not_pass_as_the_deltas(maker: SnapshotMaker, base: Path):
     """Honestly signed with the base's file under the delta's salt: the probe tells."""
-    files = read_draft(base).manifest.files
-    delta = maker.make_delta(base, CHANGED, files=files)
+    manifest = read_draft(base).manifest
+    delta = maker.make_delta(base, CHANGED, files=manifest.files, counts=manifest.counts)
     (delta / "records.lmdb").unlink()
     (delta / "records.lmdb").write_bytes((base / "records.lmdb").read_bytes())
     assert refusal(maker, delta).step == Step.PEPPER

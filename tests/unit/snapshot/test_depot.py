@@ -1,9 +1,11 @@
 from __future__ import annotations
 
 import itertools
+import os
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -161,6 +163,33 @@ def test_what_is_gone_is_unavailable_and_not_empty(moto: int, tmp_path: Path, mo
         ):
             with pytest.raises(DepotUnavailable):
                 call()
+
+
+def test_in_a_folder_only_files_are_read(tmp_path: Path):
+    depot = open_depot(parse_address(str(tmp_path)), SETTINGS)
+    (tmp_path / "secret").write_bytes(b"somebody's")
+    for make in (
+        lambda path: path.symlink_to(tmp_path / "secret"),
+        lambda path: path.mkdir(),
+        os.mkfifo,
+    ):
+        make(tmp_path / "latest")
+        for look in (lambda: depot.tag("latest"), lambda: depot.read("latest", 0, 10)):
+            with pytest.raises(DepotError):
+                look()
+        (tmp_path / "latest").rename(tmp_path / f"aside-{next(_prefixes)}")
+
+
+def test_what_a_killed_publisher_left_in_a_folder_goes_with_a_later_one(tmp_path: Path):
+    depot = open_depot(parse_address(str(tmp_path)), SETTINGS)
+    aside = tmp_path / ".publishing"
+    aside.mkdir()
+    for name, age in (("old", 2 * 24 * 3600), ("recent", 60)):
+        (aside / name).write_bytes(b"half")
+        written = time.time() - age
+        os.utime(aside / name, (written, written))
+    put(depot, b"whole")
+    assert [path.name for path in aside.iterdir()] == ["recent"]
 
 
 def run_all(threads: list[threading.Thread]) -> None:

@@ -46,7 +46,7 @@ def manifest(**changes: Any) -> Manifest:
 counts = st.integers(0, MAX_INTEGER)
 days = st.integers(0, 3660)
 instants = st.datetimes(dt.datetime(2000, 1, 1), dt.datetime(2100, 1, 1), timezones=st.just(dt.UTC))  # noqa: DTZ001
-texts = st.text(min_size=1, max_size=50)
+texts = st.text(min_size=1, max_size=50).filter(str.isprintable)
 guarantees = st.builds(
     Guarantee,
     basis=texts,

@@ -56,6 +56,7 @@ def test_an_extract_without_offset_is_refused(instant: str):
         ("until = 2024-12-31", 'until = "2024-12-31"'),
         ("until = 2024-12-31", "until = 2024-12-31T00:00:00Z"),
         ('basis = "convention"', ""),
+        ('basis = "convention"', r'basis = "a\u0007"'),
         ('"775671993"', '"0012345678"'),
         ('"775671993"', '"12345"'),
         ('"775671993"', "775671993"),

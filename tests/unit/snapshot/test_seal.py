@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import base64
 import hashlib
 import hmac
 import json
@@ -28,6 +29,7 @@ from service.snapshot.seal import (
 
 VECTORS = json.loads((Path(__file__).parents[2] / "data" / "snapshot_vectors.json").read_text())
 ENTRIES = VECTORS["entries"]
+DELTA = VECTORS["delta"]
 PEPPER, SALT = bytes.fromhex(VECTORS["pepper"]), bytes.fromhex(VECTORS["salt"])
 
 
@@ -72,6 +74,47 @@ def test_the_vectors_plaintexts_are_their_contracts(vector: dict[str, Any]):
     flags, stored = msgspec.msgpack.decode(plaintext.rstrip(b"\x00").removesuffix(b"\x80"))
     assert flags == vector["flags"]
     assert all(len(contract) == 14 for contract in stored)
+
+
+@pytest.mark.parametrize("vector", [DELTA["probe"], *DELTA["records"]], ids=lambda vector: vector["identity"])
+def test_the_vectors_of_a_delta_hold_for_the_product(key: LayerKey, vector: dict[str, Any]):
+    delta = LayerKey(bytes.fromhex(DELTA["pepper"]), bytes.fromhex(DELTA["salt"]))
+    derived = delta.derive(vector["identity"])
+    if "place" in vector:
+        base_record_key = record_key(key.derive(vector["identity"]))
+        place = delta.place(base_record_key)
+        assert (base_record_key.hex(), place.hex()) == (vector["base_record_key"], vector["place"])
+        derived = place if vector["contracts"] is None else derived
+        assert record_key(place).hex() == vector["record_key"]
+    plaintext = bytes.fromhex(vector["plaintext"])
+    assert seal(derived, plaintext, delta.salt).hex() == vector["sealed"]
+    assert open_sealed(derived, bytes.fromhex(vector["sealed"]), delta.salt) == plaintext
+
+
+@pytest.mark.parametrize("vector", DELTA["records"], ids=lambda vector: vector["name"])
+def test_the_vectors_of_a_delta_hold_for_the_standard_library(vector: dict[str, Any]):
+    pepper, salt = bytes.fromhex(DELTA["pepper"]), bytes.fromhex(DELTA["salt"])
+    base_key = bytes.fromhex(VECTORS["layer_key"])
+    delta_key = hmac.digest(pepper, b"relais-layer-1" + salt, hashlib.sha512)
+    assert delta_key.hex() == DELTA["layer_key"]
+    base_record_key = hmac.digest(base_key, vector["identity"].encode(), hashlib.sha512)[:16]
+    over = b"over|" + base64.urlsafe_b64encode(base_record_key).rstrip(b"=")
+    place = hmac.digest(delta_key, over, hashlib.sha512)
+    assert (base_record_key.hex(), place.hex()) == (vector["base_record_key"], vector["place"])
+    live = hmac.digest(delta_key, vector["identity"].encode(), hashlib.sha512)
+    derived = place if vector["name"] == "gone" else live
+    assert (place[:16].hex(), derived[16:48].hex(), derived[48:60].hex()) == (
+        vector["record_key"],
+        vector["aes_key"],
+        vector["nonce"],
+    )
+    opened = AESGCM(derived[16:48]).decrypt(derived[48:60], bytes.fromhex(vector["sealed"]), salt)
+    assert opened.hex() == vector["plaintext"]
+
+
+def test_a_tombstone_of_the_vectors_is_nil_under_its_place():
+    (gone,) = [vector for vector in DELTA["records"] if vector["contracts"] is None]
+    assert bytes.fromhex(gone["plaintext"]) == encode_tombstone() == b"\xc0\x80" + bytes(62)
 
 
 def test_the_probe_says_the_salt(key: LayerKey):

@@ -14,7 +14,7 @@ from service.base64url import sha256_b64u
 from service.errors import SnapshotRefused
 from service.jws import sign_general, unverified_payload
 from service.snapshot import folder as folder_module
-from service.snapshot.manifest import MANIFEST_TYP, BaseRef, FileEntry
+from service.snapshot.manifest import MANIFEST_TYP, BaseRef, Counts, FileEntry
 from service.snapshot.steps import Step
 from service.snapshot.verify import Examination, Ordered
 from tests.unit.snapshot.snapshot_maker import (
@@ -243,6 +243,14 @@ def test_the_active_snapshot_again_is_no_change(maker: SnapshotMaker):
     assert not examination.first_load
 
 
+def test_dates_at_the_end_of_the_calendar_are_refused_and_not_added_to(maker: SnapshotMaker):
+    end = dt.datetime(9999, 12, 31, 23, tzinfo=dt.UTC)
+    directory = maker.make(created_at=end, valid_until=end + dt.timedelta(minutes=1))
+    assert refusal(directory).step == Step.DATES
+    # What an order names may lie ahead of a clock that went back: that it is another one must still be found.
+    assert refusal(directory, ordered=Ordered(5, sha256_b64u(b"other"))).step == Step.SEQUENCE
+
+
 # 6: base
 
 
@@ -361,6 +369,25 @@ def test_the_files_of_one_snapshot_do_not_pass_under_the_manifest_of_another(mak
     assert refusal(one).step == Step.FILES
 
 
+@pytest.mark.parametrize("content", [b"", b"not a layer" * 1000], ids=["empty", "rubbish"])
+def test_a_correctly_signed_file_that_is_no_layer_never_reaches_the_engine(
+    maker: SnapshotMaker, monkeypatch: pytest.MonkeyPatch, content: bytes
+):
+    monkeypatch.setattr("service.snapshot.verify.Layer", lambda *_: pytest.fail("opened"))
+    directory = maker.make()
+    path = directory / "records.lmdb"
+    path.unlink()
+    path.write_bytes(content)
+    maker.sign(directory, maker.manifest(path))
+    error = refusal(directory)
+    assert (error.step, error.expected) == (Step.FILES, "records.lmdb to be a whole layer of 1 records and a probe")
+
+
+def test_a_layer_of_another_number_of_records_than_was_vouched_for_is_refused(maker: SnapshotMaker):
+    error = refusal(maker.make(counts=Counts(entries=2, people=1, contracts=1, rejected=0, dropped=0)))
+    assert (error.step, error.found) == (Step.FILES, "1 records")
+
+
 # 8: pepper
 
 
@@ -378,15 +405,6 @@ def test_a_wrong_pepper_is_a_refusal_and_not_everybody_unknown(maker: SnapshotMa
 
 def test_a_foreign_salt_is_refused(maker: SnapshotMaker):
     assert refusal(maker.make(salt="A" * 22)).step == Step.PEPPER
-
-
-def test_a_correctly_signed_file_that_is_no_layer_is_refused(maker: SnapshotMaker):
-    directory = maker.make()
-    path = directory / "records.lmdb"
-    path.unlink()
-    path.write_bytes(b"not a layer" * 1000)
-    maker.sign(directory, maker.manifest(path))
-    assert refusal(directory).step == Step.PEPPER
 
 
 # 9: guard
