@@ -100,7 +100,7 @@ class Workers:
         """Results in order. What fails first *in that order* is raised, whichever process found what first."""
         queue = _Queue(tasks)
         at_work: dict[_Worker, int] = {}
-        ready: dict[int, R | BaseException] = {}
+        ready: dict[int, R] = {}
         due = 0
         while True:
             for worker in self._workers:
@@ -109,10 +109,8 @@ class Workers:
                     worker.send(task)
                     queue.advance()
             if due in ready:
-                result = ready.pop(due)
-                if isinstance(result, BaseException):
-                    raise result
-                yield result
+                _raise(ready[due])
+                yield ready.pop(due)  # and no name for it here: a result may be large
                 due += 1
             elif at_work:
                 wanted = [worker for worker, number in at_work.items() if number <= due + ahead]
@@ -128,8 +126,7 @@ class Workers:
             worker.send(task)
         results = [worker.receive() for worker in self._workers]
         for result in results:
-            if isinstance(result, BaseException):
-                raise result
+            _raise(result)
         return results
 
     def peak_rss_bytes(self) -> int:
@@ -217,6 +214,12 @@ class _Worker:
         status = self._process.wait()
         how = f"killed by {signal.Signals(-status).name}" if status < 0 else f"exit status {status}"
         return BuildError(f"a process of the build ended before its work ({how}): does the machine lack memory?")
+
+
+def _raise(result: object) -> None:
+    """Raises a result that is what a task ended in."""
+    if isinstance(result, BaseException):
+        raise result
 
 
 def _ready(workers: Sequence[_Worker]) -> list[_Worker]:

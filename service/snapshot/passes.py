@@ -109,8 +109,9 @@ def _settled(crew: Crew) -> Contents:
 def _write(results: Iterator[Sealed], writer: LayerWriter, tally: Tally, progress: Progress) -> None:
     for done, sealed in enumerate(results, start=1):
         tally.merge(sealed.tally)
-        for piece in sealed.pieces:
-            writer.append(_DECODE(piece))
+        sealed.pieces.reverse()
+        while sealed.pieces:
+            writer.append(_DECODE(sealed.pieces.pop()))  # tens of megabytes in all: let go of each
         progress("seal", done, PARTITIONS)
 
 
