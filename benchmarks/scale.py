@@ -10,6 +10,7 @@ the whole some hours on two cores. Root lets it empty the page cache for the col
 from __future__ import annotations
 
 import argparse
+import datetime as dt
 import json
 import os
 import shutil
@@ -64,12 +65,12 @@ def command(scale: Scale, *words: str, at_home: bool = True) -> Any:
 
 def rows(scale: Scale) -> dict[str, Any]:
     """The people, and the delivery of the next day in which one in a hundred changed."""
-    population = [sys.executable, "-m", "stubs.population", "--people", str(scale.people), "--seed", "1"]
-    policy = ("--policy", str(scale.path("policy.toml")))
-    if not scale.path("rows.ndjson").exists():
-        run([*population, *policy, "--rows", str(scale.path("rows.ndjson"))], ROOT)
-    changed = ("--rows", str(scale.path("changed.ndjson")), "--changed-percent", "1")
-    run([*population, *policy, *changed], ROOT)
+    now = dt.datetime.now(dt.UTC)
+    words = [sys.executable, "-m", "stubs.population", "--people", str(scale.people), "--seed", "1"]
+    words += ["--today", f"{now:%Y-%m-%d}", "--now", now.isoformat()]
+    for name, more in (("", ()), ("-changed", ("--changed-percent", "1"))):
+        files = ("--rows", str(scale.path(f"rows{name}.ndjson")), "--policy", str(scale.path(f"policy{name}.toml")))
+        run([*words, *files, *more], ROOT)
     return {"source_bytes": scale.path("rows.ndjson").stat().st_size}
 
 
@@ -78,10 +79,12 @@ def baseline(scale: Scale) -> dict[str, Any]:
     script = str(ROOT / "benchmarks" / "sqlite_import.py")
     database = scale.path("baseline.db")
     database.unlink(missing_ok=True)
-    done = run([sys.executable, script, "--rows", str(scale.path("rows.ndjson")), "--database", str(database)], ROOT)
+    files = ("--rows", str(scale.path("rows.ndjson")), "--policy", str(scale.path("policy.toml")))
+    done = run([sys.executable, script, *files, "--database", str(database)], ROOT)
     size = database.stat().st_size
     database.unlink()
-    return {**done.figures(), "bytes_a_person": round(size / scale.people, 1)}
+    said = json.loads(done.output)
+    return {**done.figures(), "rows": said["rows"], "bytes_a_person": round(size / said["people"], 1)}
 
 
 def build(scale: Scale) -> dict[str, Any]:
@@ -129,7 +132,7 @@ def lookups(scale: Scale) -> dict[str, Any]:
 def delta(scale: Scale) -> dict[str, Any]:
     """One in a hundred changed: the delta's build, and its attestation's."""
     base = str(scale.path("base"))
-    made = _build(scale, "delta", 4, "--base", base, source="changed.ndjson")
+    made = _build(scale, "delta", 4, "--base", base, delivery="-changed")
     return {**made, "share_of_base": round(made["bytes"] / (scale.path("base") / RECORDS_FILE).stat().st_size, 4)}
 
 
@@ -194,10 +197,11 @@ def _await_ready() -> None:
     raise SystemExit("the server did not become ready")
 
 
-def _build(scale: Scale, name: str, sequence: int, *more: str, source: str = "rows.ndjson") -> dict[str, Any]:
+def _build(scale: Scale, name: str, sequence: int, *more: str, delivery: str = "") -> dict[str, Any]:
     out = scale.path(name)
     shutil.rmtree(out, ignore_errors=True)
-    words = ["snapshot", "build", "--source", str(scale.path(source)), "--policy", str(scale.path("policy.toml"))]
+    words = ["snapshot", "build", "--source", str(scale.path(f"rows{delivery}.ndjson"))]
+    words += ["--policy", str(scale.path(f"policy{'-changed' if delivery == '-changed' else ''}.toml"))]
     built = command(scale, *words, "--sequence", str(sequence), "--out", str(out), "--json", *more)
     signed = [_sign(scale, out, key) for key in ("signer-1", "signer-2")]
     said = json.loads(built.output)
@@ -209,7 +213,7 @@ def _build(scale: Scale, name: str, sequence: int, *more: str, source: str = "ro
         "sign_wall_seconds": signed,
         "entries": said["manifest"]["counts"]["entries"],
         "bytes": size,
-        "bytes_a_person": round(size / scale.people, 1),
+        "bytes_a_person": round(size / said["manifest"]["counts"]["people"], 1),
         "builder": {key: said[key] for key in ("seconds", "peak_rss_bytes") if key in said},
     }
 
@@ -232,7 +236,8 @@ def _prefix(scale: Scale, people: int) -> Path:
     """A base of that many people's rows, for comparison."""
     name = f"base-{people}"
     if not scale.path(name).exists():
-        _build(scale, name, 2, source=_some_rows(scale, people).name)
+        _some_rows(scale, people)
+        _build(scale, name, 2, delivery=f"-{people}")
     return scale.path(name)
 
 

@@ -116,6 +116,10 @@ class LyingBucket:
         """Lie about every name that ends so, whoever asks and however."""
         self._bends[ending] = bend
 
+    def turn(self, ending: str, bend: Bend) -> None:
+        """From one lie to another, without a moment of honesty between them."""
+        self._bends = {ending: bend}
+
     def honest(self) -> None:
         """Lie no more, and forget what was asked."""
         self._bends.clear()

@@ -9,7 +9,7 @@ import os
 from bisect import insort
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from itertools import takewhile
+from itertools import islice, takewhile
 from pathlib import Path
 from typing import Final
 
@@ -59,8 +59,8 @@ class Recipe(msgspec.Struct, frozen=True):
 class Sealed(msgspec.Struct):
     """The sealed items of a partition in the order of their keys, encoded in pieces; what they count."""
 
-    tally: Tally
     pieces: list[bytes]
+    tally: Tally
 
 
 class Compared(msgspec.Struct):
@@ -98,8 +98,8 @@ class Bench:
     def seal(self, partition: int, blocks: Sequence[Block]) -> Sealed:
         """A partition of a base, from records to sealed items."""
         tally = Tally()
-        items = list(seal_records(self._spill.read(blocks), self._key.salt, tally))
-        return Sealed(tally, self._pieces(partition, items))
+        items = seal_records(self._spill.read(blocks), self._key.salt, tally)
+        return Sealed(pieces=self._pieces(partition, items), tally=tally)
 
     def compare(self, partition: int, blocks: Sequence[Block]) -> Compared:
         """A partition of the new entries against the base; what differs is set aside by its place in the delta."""
@@ -112,14 +112,19 @@ class Bench:
 
     def gather(self, partition: int, blocks: Sequence[Block]) -> Sealed:
         """A partition of a delta: what comparing set aside, in the order of its keys."""
-        items = [(record[:16], record[16:]) for record in sorted(self._spill.read(blocks))]
-        return Sealed(Tally(), self._pieces(partition, items))
+        items = ((record[:16], record[16:]) for record in sorted(self._spill.read(blocks)))
+        return Sealed(pieces=self._pieces(partition, items), tally=Tally())
 
-    def _pieces(self, partition: int, items: list[Item]) -> list[bytes]:
-        if self._probe[0][0] == partition:
-            insort(items, self._probe)
-        starts = range(0, len(items), PIECE_ITEMS)
-        return [msgspec.msgpack.encode(items[start : start + PIECE_ITEMS]) for start in starts]
+    def _pieces(self, partition: int, items: Iterator[Item]) -> list[bytes]:
+        """Encoded as they come, so that no more than one piece of them is held as objects; the probe in its place."""
+        pieces: list[bytes] = []
+        probe_due = self._probe[0][0] == partition
+        while some := list(islice(items, PIECE_ITEMS)):
+            if probe_due and self._probe < some[-1]:
+                insort(some, self._probe)
+                probe_due = False
+            pieces.append(msgspec.msgpack.encode(some))
+        return [*pieces, msgspec.msgpack.encode([self._probe])] if probe_due else pieces
 
 
 class Take(msgspec.Struct, frozen=True):

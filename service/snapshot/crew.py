@@ -13,7 +13,7 @@ import subprocess
 import sys
 import traceback
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from multiprocessing.connection import Connection, Pipe, wait
 from typing import Any, Final, Protocol, TypeVar
 
@@ -90,7 +90,8 @@ class Workers:
         self._workers: list[_Worker] = []
         try:
             for own in range(len(descriptors)):
-                self._workers.append(_Worker(recipe, descriptors, own))
+                self._workers.append(_Worker(descriptors))
+                self._workers[-1].send((recipe, tuple(descriptors), own))
         except BaseException:
             self.close()
             raise
@@ -169,9 +170,10 @@ class _Queue:
 class _Worker:
     """One process, as seen from the one that started it."""
 
-    def __init__(self, recipe: Recipe, descriptors: Sequence[int], own: int) -> None:
+    def __init__(self, descriptors: Sequence[int]) -> None:
         self.connection, theirs = Pipe()
-        with theirs:
+        with ExitStack() as undo, theirs:
+            undo.callback(self.connection.close)
             self._process = subprocess.Popen(  # noqa: S603 - this interpreter and this module
                 [sys.executable, "-P", "-c", _START, str(theirs.fileno())],
                 stdin=subprocess.DEVNULL,
@@ -182,7 +184,7 @@ class _Worker:
                 # Ctrl-C is for the command, which then ends its workers; they are not to complain each.
                 process_group=0,
             )
-        self.send((recipe, tuple(descriptors), own))
+            undo.pop_all()
 
     def send(self, message: Any) -> None:
         """Give the worker its recipe or a task. Raises `BuildError` if it is dead."""

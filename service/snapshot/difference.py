@@ -1,7 +1,7 @@
 """The difference of a delta: entries built from new rows against the records of a base. Pure.
 
-It is by entry, not by person. Sealing a new entry under the base's own key gives exactly the base's record where
-nothing changed, so no record of the base needs to be opened. What is left over in the base has gone: a tombstone.
+It is by entry, not by person. Encodings are canonical, so an entry changed exactly where its plaintext did. What is
+left over in the base has gone: a tombstone.
 """
 
 from __future__ import annotations
@@ -10,9 +10,10 @@ from collections.abc import Iterable, Iterator
 
 import msgspec
 
+from service.errors import RecordUnreadable
 from service.snapshot import entries
 from service.snapshot.merge import identity_of, merge
-from service.snapshot.seal import PROBE_IDENTITY, LayerKey, record_key, seal
+from service.snapshot.seal import PROBE_IDENTITY, TAG_SIZE, LayerKey, open_sealed, record_key, seal
 from service.snapshot.sealing import Item
 from service.snapshot.tally import Tally
 
@@ -55,7 +56,7 @@ class Difference:
                 old = next(held, None)
             plaintext = entries.encode_entry(entries.CANARY if canary else 0, contracts)
             if old is not None and old[0] == key:
-                same = old[1] == seal(record, plaintext, self._base.salt)
+                same = _holds(old[1], record, plaintext, self._base.salt)
                 old = next(held, None)
                 if same:
                     continue
@@ -73,3 +74,13 @@ class Difference:
     def _tombstone(self, base_key: bytes) -> Item:
         place = self._delta.place(base_key)
         return record_key(place), seal(place, entries.encode_tombstone(), self._delta.salt)
+
+
+def _holds(sealed: bytes, derived: bytes, plaintext: bytes, salt: bytes) -> bool:
+    """Whether a record of the base says this. It is opened; to seal the new plaintext would use its nonce again."""
+    if len(sealed) != len(plaintext) + TAG_SIZE:
+        return False
+    try:
+        return open_sealed(derived, sealed, salt) == plaintext
+    except RecordUnreadable:
+        return False

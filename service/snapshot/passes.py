@@ -23,8 +23,8 @@ from service.snapshot.spill import PARTITIONS, Contents, nothing
 from service.snapshot.tally import Tally
 from service.snapshot.writer import LayerWriter
 
-#: Small results that may wait for the one before them, so that no worker does.
-_READ_AHEAD: Final = 256
+#: Results that may wait here for the one before them, so that no worker does: small ones, unless every row is bad.
+_READ_AHEAD: Final = 32
 #: Some 650 rows: what a chunk costs by itself is nothing, and the processes end at about the same time.
 _CHUNK_BYTES: Final = 256 * 1024
 _DECODE: Final = msgspec.msgpack.Decoder(list[Item]).decode

@@ -77,8 +77,9 @@ class BuildPlan:
         """How many processes will work."""
         if self.jobs is not None:
             return self.jobs
-        cores = len(os.sched_getaffinity(0))
-        return min(cores, MAX_JOBS) if self.input_bytes > _SMALL_BYTES else 1
+        # What a pipe will bring nobody knows.
+        unknown = any(path.exists() and not path.is_file() for path, _ in self.inputs)
+        return min(len(os.sched_getaffinity(0)), MAX_JOBS) if unknown or self.input_bytes > _SMALL_BYTES else 1
 
 
 @dataclass(frozen=True, slots=True)

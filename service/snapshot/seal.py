@@ -19,6 +19,8 @@ from service.errors import RecordUnreadable
 from service.snapshot.entries import pad, unpad
 
 SALT_SIZE: Final = 16
+#: What sealing adds to a plaintext.
+TAG_SIZE: Final = 16
 #: Shorter secrets could be searched for: the salt is public and the identities are few.
 MIN_PEPPER_SIZE: Final = 32
 LAYER_LABEL: Final = b"relais-layer-1"

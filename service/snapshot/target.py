@@ -6,6 +6,7 @@ import datetime as dt
 import hashlib
 import os
 import shutil
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -50,8 +51,8 @@ def load_amcs(policy: Path, created_at: dt.datetime) -> dict[str, Amc]:
 @contextmanager
 def working_folder(out: Path) -> Iterator[Path]:
     """A hidden folder beside `out`, gone at the end. An error of the disk names it if it names nothing."""
-    work = out.with_name(f".{out.name}.{os.getpid()}.build")
-    work.mkdir(mode=0o700)
+    # By chance, not by process: in a container every build may be the same number.
+    work = Path(tempfile.mkdtemp(prefix=f".{out.name}.", suffix=".build", dir=out.absolute().parent))
     try:
         (work / LAYER_FOLDER).mkdir(mode=0o755)
         yield work

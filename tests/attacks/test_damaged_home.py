@@ -70,20 +70,19 @@ def test_a_flipped_bit_lets_nothing_evil_in_and_is_told_in_one_line(
 
 
 HALF = -1
+UNREADABLE = "expected the floor of the highest snapshot activated to be readable; found damaged"
 GROSS: dict[str, tuple[str, bytes | int, int, str]] = {
     "an empty floor": (
         "node/floor.json",
         b"",
         1,
-        "refused at step 5 sequence against the floor: "
-        "expected the floor of the highest snapshot activated to be readable; found damaged",
+        f"refused at step 5 sequence against the floor: {UNREADABLE}",
     ),
     "half a floor": (
         "node/floor.json",
         HALF,
         1,
-        "refused at step 5 sequence against the floor: "
-        "expected the floor of the highest snapshot activated to be readable; found damaged",
+        f"refused at step 5 sequence against the floor: {UNREADABLE}",
     ),
     "an empty store": ("control/orders.db", b"", 3, "orders.db is not the store it should be"),
     "a store of rubbish": (

@@ -11,8 +11,8 @@ from collections import Counter
 from pathlib import Path
 
 from tests.attacks.forge import MANIFEST, RECORDS, Forge, sha256
-from tests.attacks.regions import regions
 from tests.attacks.judge import REFUSED, UNREADABLE, WHOLE, judged
+from tests.attacks.regions import regions
 from tests.attacks.victim import Contracts, Victim, in_child
 
 SIGNATURES = "2 signatures and threshold"
@@ -118,7 +118,7 @@ def test_an_older_state_of_the_same_file_is_refused_though_signed(victim: Victim
     """The engine keeps the state before the last commit; one word makes it the newest again, some people less."""
     folder = forge.copy(second)
     data = bytearray((second / RECORDS).read_bytes())
-    newer, older = sorted((0, 4096), key=lambda base: data[base + 144 : base + 152][::-1], reverse=True)
+    older = min((0, 4096), key=lambda base: int.from_bytes(data[base + 144 : base + 152], "little"))
     data[older + 144 : older + 152] = (2**40).to_bytes(8, "little")
     forge.put(folder / RECORDS, bytes(data))
     forge.refit(folder)

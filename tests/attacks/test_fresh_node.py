@@ -1,4 +1,4 @@
-"""A fresh node offered an old snapshot: it has no floor to compare with, so the end is what protects it, and it says so."""
+"""A fresh node offered an old snapshot: with no floor to compare with, the end protects it, and it says so."""
 
 from __future__ import annotations
 

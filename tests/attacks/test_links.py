@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -92,7 +91,6 @@ def test_a_link_among_the_held_snapshots_is_not_activated(victim: Victim, forge:
 def test_a_held_file_that_became_a_link_does_not_open(victim: Victim, forge: Forge, second: Path):
     victim.takes(second, 2)
     held = victim.home / "snapshots" / "2"
-    os.chmod(held, 0o755)
     for name in (MANIFEST, RECORDS):
         (held / name).rename(forge.room / name)
         (held / name).symlink_to(forge.room / name)

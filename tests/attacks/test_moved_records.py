@@ -7,7 +7,6 @@ identity and the layer, so a moved value does not open. It is `record_unreadable
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +14,7 @@ from typing import Any
 import pytest
 
 from service.rights.model import Absence
-from tests.attacks.conftest import Template
-from tests.attacks.forge import Forge
+from tests.attacks.forge import Forge, encoded_json
 from tests.attacks.victim import Victim
 from tests.fleet import Installation, free_ports
 
@@ -69,7 +67,7 @@ def test_a_record_that_is_not_its_own_is_unreadable(
     victim.takes(folder, 2)
     found = victim.find([one, other, *rest[:20]])
     assert found.pop(one) is Absence.UNREADABLE
-    assert found == {person: truth for person, truth in victim.find([other, *rest[:20]], sequence=1).items()}
+    assert found == victim.find([other, *rest[:20]], sequence=1)
 
 
 def test_a_record_of_yesterday_at_its_old_key_is_found_by_nobody(
@@ -82,6 +80,38 @@ def test_a_record_of_yesterday_at_its_old_key_is_found_by_nobody(
     del records[forge.layer_key(second).derive(one)[:16]]
     victim.takes(forge.write_records(forge.copy(second), records), 2)
     assert victim.find([one]) == {one: Absence.NO_RECORD}
+
+
+def test_a_record_moved_from_a_base_into_its_delta_is_unreadable_and_never_the_base(
+    victim: Victim, forge: Forge, first: Path, people: list[str]
+):
+    """Yesterday's rights at the place where today's delta says that they changed."""
+    changed, other, gone, *_ = people
+    demo = victim.home / "demo"
+    rows = [json.loads(line) for line in (demo / "rows.ndjson").read_bytes().splitlines()]
+    for row in rows:
+        if identity(row) == changed:
+            row["domains"] = ["OPTI"]
+    source = forge.room / "rows.ndjson"
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows if identity(row) != gone))
+    folder = forge.room / "delta"
+    words = ("--source", source, "--policy", demo / "policy.toml", "--sequence", "2", "--base", first)
+    assert victim.relais("snapshot", "build", *words, "--out", folder).status == 0
+    forge.sign(folder, encoded_json(forge.payload(folder)))
+    base, over = forge.layer_key(first), forge.layer_key(folder)
+    places = {person: over.place(base.derive(person)[:16])[:16] for person in (changed, gone)}
+    records, was = forge.records(folder), forge.records(first)
+    assert places.keys() == {person for person, place in places.items() if place in records}
+
+    bent = forge.copy(folder, "bent")
+    moved = {places[person]: was[base.derive(person)[:16]] for person in (changed, gone)}
+    victim.takes(forge.write_records(bent, {**records, **moved}), 2)
+    truth = victim.find([other], sequence=1)
+    assert victim.find([changed, gone]) == {changed: Absence.UNREADABLE, gone: Absence.UNREADABLE}
+    assert victim.find([other]) == truth
+    victim.takes(forge.rewrite(forge.copy(folder, "whole"), sequence=3), 3)
+    assert victim.find([gone]) == {gone: Absence.NO_RECORD}
+    assert isinstance(victim.find([changed])[changed], tuple)
 
 
 def test_a_moved_probe_is_refused(victim: Victim, forge: Forge, first: Path, second: Path):

@@ -22,6 +22,7 @@ from service.cli.common import open_home
 from service.cli.main import _run
 from service.clock import SystemClock
 from service.rights.model import Absence, Contract
+from service.snapshot.catalog import Catalog
 from service.snapshot.opened import open_snapshot
 from service.snapshot.pepper import load_peppers
 from service.snapshot.trustfile import load_trust
@@ -105,6 +106,7 @@ class Victim:
             trust=load_trust(place.trust, now, demo=settings.instance.demo),
             peppers=load_peppers(place.path(settings.keys.pepper)),
             now=now,
+            bases=Catalog.of(place).path,
         )
         try:
             return {identity: snapshot.find(identity) for identity in identities}
@@ -133,8 +135,8 @@ class Victim:
         """Everything that must be as before after a refusal."""
         with closing(sqlite3.connect(self.home / "control" / "orders.db")) as store:
             orders = tuple(store.execute("SELECT version, jws FROM orders ORDER BY version").fetchall())
-        found = {str(path.relative_to(self.home)): _content(path) for path in sorted(self.home.rglob("*"))}
-        return State(orders, {name: what for name, what in found.items() if not _PASSING.fullmatch(name)})
+        paths = {str(path.relative_to(self.home)): path for path in sorted(self.home.rglob("*"))}
+        return State(orders, {name: _content(path) for name, path in paths.items() if not _PASSING.fullmatch(name)})
 
     def refuses(
         self,
@@ -214,7 +216,7 @@ def _content(path: Path) -> str:
 
 def _descriptors() -> int:
     """How many files this process has open: a worker meets the same refusal every two seconds."""
-    return len(os.listdir("/proc/self/fd"))
+    return sum(1 for _ in Path("/proc/self/fd").iterdir())
 
 
 def _is(said: str, expected: str | re.Pattern[str]) -> None:

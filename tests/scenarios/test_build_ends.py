@@ -108,7 +108,8 @@ def test_no_worker_outlives_a_command_that_is_killed(
     command.wait()
     until(lambda: not any(map(alive, workers)))
     (left,) = workshop.left()
-    assert left == f".out.{command.pid}.build"
+    assert left.startswith(".out.")
+    assert left.endswith(".build")
     done = subprocess.run(workshop.words("--out", str(workshop.out("again"))), capture_output=True, check=False)
     assert done.returncode == 0
     assert workshop.left() == [left, "again"]

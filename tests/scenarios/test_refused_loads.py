@@ -1,4 +1,7 @@
-"""Snapshots that must not serve: each is refused by name, the one that serves goes on, and the verdict is on disk."""
+"""Snapshots that must not serve, offered beside a running server: it goes on, whatever step refuses them.
+
+Each attack by itself, with the words of its refusal and all the state it leaves, is in `tests/attacks`.
+"""
 
 from __future__ import annotations
 
@@ -6,20 +9,15 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-import orjson
 import pytest
 
-from service.base64url import b64u_decode
-from service.cli.main import _run
-from service.jws import add_signature, sign_general
-from service.keyfiles import load_private
-from service.snapshot.manifest import MANIFEST_TYP
+from tests.attacks.forge import RECORDS, Forge, encoded_json
+from tests.attacks.victim import Victim
 from tests.fleet import Installation
-from tests.scenarios.supply import SIGNERS, build, held, load, policy_of, sign
+from tests.scenarios.supply import build, held, load, policy_of
 
-Bend = Callable[[Installation, Path], object]
+Bend = Callable[[Forge, Path], object]
 
 
 @pytest.fixture
@@ -28,187 +26,73 @@ def served(site: Installation) -> Installation:
     return site
 
 
-def strip(folder: Path, keep: int) -> None:
-    """Leave only so many signatures."""
-    manifest = orjson.loads((folder / "manifest.json").read_bytes())
-    manifest["signatures"] = manifest["signatures"][:keep]
-    replace(folder / "manifest.json", orjson.dumps(manifest))
+def endless(_: Forge, folder: Path) -> None:
+    with (folder / RECORDS).open("ab") as file:
+        file.truncate(2**40)
 
 
-def unsigned(_: Installation, folder: Path) -> None:
-    strip(folder, 0)
+def signed_by_one(forge: Forge, folder: Path) -> None:
+    forge.sign(folder, encoded_json(forge.payload(folder)), ["signer-1"])
 
 
-def half(_: Installation, folder: Path) -> None:
-    strip(folder, 1)
+def of_another_format(forge: Forge, folder: Path) -> None:
+    forge.rewrite(folder, format="relais-snapshot/2")
 
 
-def payload(folder: Path) -> dict[str, Any]:
-    manifest = orjson.loads((folder / "manifest.json").read_bytes())
-    members: dict[str, Any] = orjson.loads(b64u_decode(manifest["payload"]))
-    return members
+def expired(forge: Forge, folder: Path) -> None:
+    amcs = [{**amc, "extracted_at": "2024-01-30T03:00:00Z"} for amc in forge.payload(folder)["amcs"]]
+    forge.rewrite(folder, created_at="2024-02-01T03:00:00Z", valid_until="2024-02-08T03:00:00Z", amcs=amcs)
 
 
-def rewrite(site: Installation, folder: Path, **changes: Any) -> None:
-    """A manifest that says something else, honestly signed by both: what a stolen build machine could get."""
-    document = sign_general(orjson.dumps({**payload(folder), **changes}, option=orjson.OPT_SORT_KEYS), MANIFEST_TYP, [])
-    for signer in SIGNERS:
-        document = add_signature(document, MANIFEST_TYP, load_private(site.home / "keys" / f"{signer}.jwk"))
-    replace(folder / "manifest.json", document)
+def far_ahead(forge: Forge, folder: Path) -> None:
+    forge.rewrite(folder, sequence=2**53 - 1)
 
 
-def replace(path: Path, data: bytes) -> None:
-    path.chmod(0o644)
-    path.write_bytes(data)
+def over_a_base_nobody_has(forge: Forge, folder: Path) -> None:
+    forge.rewrite(folder, kind="delta", base={"sequence": 7, "sha256": "A" * 43})
 
 
-def flip(path: Path, place: int) -> None:
-    data = bytearray(path.read_bytes())
-    data[place] ^= 1
-    replace(path, bytes(data))
+def altered(forge: Forge, folder: Path) -> None:
+    forge.flip(folder / RECORDS, (folder / RECORDS).stat().st_size // 2)
 
 
-def twice_by_one(site: Installation, folder: Path) -> None:
-    """One person with two keys, both in the trust file, signs with both."""
-    keys = site.home / "keys"
-    site.relais("keys", "new", "--use", "snapshot", "--out", str(keys / "second.jwk"), at_home=False)
-    (site.home / "trust.json").unlink()
-    words = ["trust", "new", "--root-threshold", "2", "--snapshot-threshold", "2"]
-    for role, name, key in (
-        ("root", "root-1", "root-1"),
-        ("root", "root-2", "root-2"),
-        ("snapshot", "signer-1", "signer-1"),
-        ("snapshot", "signer-1", "second"),
-        ("snapshot", "signer-2", "signer-2"),
-    ):
-        words += [f"--{role}", f"{name}={keys / key}.pub.jwk"]
-    for root in ("root-1", "root-2"):
-        words += ["--sign", str(keys / f"{root}.jwk")]
-    site.relais(*words)
-    strip(folder, 1)
-    sign(site, folder, "second")
+def under_another_pepper(forge: Forge, folder: Path) -> None:
+    forge.rewrite(folder, pepper_kid="another")
 
 
-def extra_file(_: Installation, folder: Path) -> None:
-    (folder / "readme.txt").write_text("hello")
+def without_an_amc(forge: Forge, folder: Path) -> None:
+    forge.rewrite(folder, amcs=forge.payload(folder)["amcs"][1:])
 
 
-def symbolic_link(_: Installation, folder: Path) -> None:
-    aside = folder.with_name("records.aside")
-    (folder / "records.lmdb").rename(aside)
-    (folder / "records.lmdb").symlink_to(aside)
-
-
-def hard_link(_: Installation, folder: Path) -> None:
-    (folder.with_name("records.other")).hardlink_to(folder / "records.lmdb")
-
-
-def flipped_record(_: Installation, folder: Path) -> None:
-    flip(folder / "records.lmdb", (folder / "records.lmdb").stat().st_size // 2)
-
-
-def flipped_manifest(_: Installation, folder: Path) -> None:
-    flip(folder / "manifest.json", (folder / "manifest.json").read_bytes().index(b'"payload":"') + 100)
-
-
-def cut_short(_: Installation, folder: Path) -> None:
-    replace(folder / "records.lmdb", (folder / "records.lmdb").read_bytes()[:-4096])
-
-
-def missing_file(_: Installation, folder: Path) -> None:
-    (folder / "records.lmdb").unlink()
-
-
-def no_manifest(_: Installation, folder: Path) -> None:
-    (folder / "manifest.json").unlink()
-
-
-def expired(site: Installation, folder: Path) -> None:
-    amcs = [{**amc, "extracted_at": "2024-01-30T03:00:00Z"} for amc in payload(folder)["amcs"]]
-    rewrite(site, folder, created_at="2024-02-01T03:00:00Z", valid_until="2024-02-08T03:00:00Z", amcs=amcs)
-
-
-def from_the_future(site: Installation, folder: Path) -> None:
-    rewrite(site, folder, created_at="2100-02-01T03:00:00Z", valid_until="2100-02-08T03:00:00Z")
-
-
-def far_ahead(site: Installation, folder: Path) -> None:
-    rewrite(site, folder, sequence=2**53 - 1)
-
-
-def same_number_other_people(site: Installation, folder: Path) -> None:
-    rewrite(site, folder, sequence=1)
-
-
-def vanished_amc(site: Installation, folder: Path) -> None:
-    rewrite(site, folder, amcs=payload(folder)["amcs"][1:])
-
-
-def unknown_pepper(site: Installation, _: Path) -> None:
-    """The node was given another pepper than the builder has."""
-    change_pepper(site, kid="another")
-
-
-def wrong_secret(site: Installation, _: Path) -> None:
-    """Right name, wrong secret: nothing but the probe could tell, and everybody would be unknown."""
-    change_pepper(site, k="A" * 43)
-
-
-def change_pepper(site: Installation, **changes: str) -> None:
-    path = site.home / "keys" / "pepper.jwk"
-    document = json.loads(path.read_text())
-    path.write_text(json.dumps({"keys": [{**key, **changes} for key in document["keys"]]}))
-
-
-REFUSALS: dict[str, tuple[Bend, str, str]] = {
-    "unsigned": (unsigned, "2 signatures and threshold", "no signature"),
-    "signed by one": (half, "2 signatures and threshold", "1 of them (signer-1)"),
-    "twice by one": (twice_by_one, "2 signatures and threshold", "counts once"),
-    "byte in the records": (flipped_record, "7 file list, sizes, SHA-256", "altered"),
-    "byte in the manifest": (flipped_manifest, "2 signatures and threshold", ""),
-    "cut short": (cut_short, "7 file list, sizes, SHA-256", "cut short"),
-    "missing file": (missing_file, "7 file list, sizes, SHA-256", "none"),
-    "no manifest": (no_manifest, "7 file list, sizes, SHA-256", "none"),
-    "extra file": (extra_file, "7 file list, sizes, SHA-256", "readme.txt"),
-    "symbolic link": (symbolic_link, "7 file list, sizes, SHA-256", "link"),
-    "hard link": (hard_link, "7 file list, sizes, SHA-256", "hard link"),
-    "expired": (expired, "4 dates", "expired"),
-    "from the future": (from_the_future, "4 dates", "2100"),
-    "far ahead": (far_ahead, "5 sequence against the floor", "ahead"),
-    "two under one number": (same_number_other_people, "5 sequence against the floor", "two snapshots"),
-    "unknown pepper": (unknown_pepper, "8 pepper and probe", "not held here"),
-    "wrong secret": (wrong_secret, "8 pepper and probe", ""),
-    "vanished AMC": (vanished_amc, "9 guard", "an AMC may not vanish"),
+REFUSALS: dict[str, tuple[Bend, str]] = {
+    "1 size caps": (endless, "a file of at most"),
+    "2 signatures and threshold": (signed_by_one, "1 of them (signer-1)"),
+    "3 parse and format": (of_another_format, "relais-snapshot/1"),
+    "4 dates": (expired, "expired"),
+    "5 sequence against the floor": (far_ahead, "ahead"),
+    "6 base": (over_a_base_nobody_has, "no snapshot 7"),
+    "7 file list, sizes, SHA-256": (altered, "altered"),
+    "8 pepper and probe": (under_another_pepper, "not held here"),
+    "9 guard": (without_an_amc, "an AMC may not vanish"),
 }
 
 
-def test_every_bad_snapshot_is_refused_by_its_step_and_the_good_one_serves_on(
-    served: Installation, next_night: Path, capsys: pytest.CaptureFixture[str]
+def test_a_snapshot_refused_at_any_step_leaves_the_good_one_serving(
+    served: Installation, next_night: Path, tmp_path: Path
 ):
+    victim, forge = Victim(served.home), Forge(served.home, tmp_path)
     before = served.ask(served.example("open")).json()["answer"]
-    own = {path: path.read_bytes() for path in (served.home / "keys" / "pepper.jwk", served.home / "trust.json")}
-    for name, (bend, step, found) in REFUSALS.items():
-        folder = Path(shutil.copytree(next_night, served.home.with_name("candidate")))
-        bend(served, folder)
-        capsys.readouterr()
+    for step, (bend, words) in REFUSALS.items():
+        folder = forge.copy(next_night)
+        bend(forge, folder)
         # The command itself, without the start of a process for each.
-        assert _run(["snapshot", "load", str(folder), "--home", str(served.home)]) == 1, name
-        said = capsys.readouterr().err
-        assert len(said.strip().splitlines()) == 1, (name, said)
-        assert step in said, (name, said)
-        assert found in said, (name, said)
-        for verdict in (
-            served.home.with_name("candidate.verdict.json"),
-            served.home / "snapshots" / "last-load.verdict.json",
-        ):
-            told = json.loads(verdict.read_text())
-            assert (told["accepted"], told["step"]) == (False, step), name
-        assert served.ask(served.example("open")).json()["answer"]["source"]["snapshot"] == 1, name
-        for path, data in own.items():
-            path.write_bytes(data)
+        said = victim.load(folder)
+        assert (said.status, said.out, said.err.count("\n")) == (1, "", 1), (step, said)
+        assert said.err.startswith(f"relais: refused at step {step}: expected "), (step, said)
+        assert words in said.err, (step, said)
+        assert (victim.verdict(folder)["accepted"], victim.verdict()["step"]) == (False, step)
+        assert served.ask(served.example("open")).json()["answer"]["source"]["snapshot"] == 1, step
         shutil.rmtree(folder)
-        for left in served.home.parent.glob("records.*"):
-            left.unlink()
     assert sorted(path.name for path in (served.home / "snapshots").iterdir() if path.is_dir()) == ["1"]
     assert held(served) == {1: "active"}
     after = served.ask(served.example("open")).json()["answer"]

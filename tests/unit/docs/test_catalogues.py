@@ -195,10 +195,17 @@ def test_every_path_into_the_repository_is_there(page: pages.Path):
 
 
 def test_every_test_of_the_threat_model_is_there():
-    names = re.findall(r"`(unit/[\w/]+\.py)(?:::(\w+))?`", text("threat_model.md"))
-    assert len(names) > 40
+    names = re.findall(r"`((?:unit|attacks|scenarios|faces)/[\w/]+\.py)(?:::(\w+))?`", text("threat_model.md"))
+    assert len(names) > 100
+    assert len(names) == len(re.findall(r"`\w+/[\w/]*test_\w+\.py[\w:]*`", text("threat_model.md")))
     for file, test in names:
         assert not test or f"def {test}(" in (ROOT / "tests" / file).read_text("utf-8"), f"{file}::{test}"
+
+
+def test_every_family_of_attacks_is_in_the_threat_model():
+    families = {f"attacks/{path.name}" for path in (ROOT / "tests" / "attacks").glob("test_*.py")}
+    assert len(families) > 15
+    assert families <= set(re.findall(r"`(attacks/test_\w+\.py)::", text("threat_model.md")))
 
 
 def test_every_decision_is_in_the_index():

@@ -169,7 +169,7 @@ def test_a_meta_page_of_another_form_is_refused(good: bytes, tmp_path: Path, pla
 @settings(max_examples=400)
 @given(place=st.integers(0, 1 << 30), value=st.binary(min_size=1, max_size=4), header=st.booleans())
 def test_what_passes_is_sound_to_the_librarys_own_verifier(
-    good: bytes, tmp_path_factory: pytest.TempPathFactory, place: int, value: bytes, header: bool
+    good: bytes, tmp_path_factory: pytest.TempPathFactory, place: int, value: bytes, *, header: bool
 ):
     data = bytearray(good)
     place = place // 128 % (len(data) // PAGE_BYTES) * PAGE_BYTES + place % 128 if header else place % len(data)
