@@ -8,6 +8,7 @@ import msgspec
 from cyclopts import App, Parameter
 
 from service.cli import activation, admission, build, compare, distribution, holdings, signing
+from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.cli.signing import DirectoryArgument, trust_if_any
@@ -47,7 +48,7 @@ def verify(
     state = admission.current_state(place, settings) if place.orders.exists() else State()
     examination = Examination(admission.conditions(place, settings, state, accept))
     with Meter() as meter:
-        manifest = examination.run(directory, meter.stage("verify"))
+        manifest = aside(lambda progress: examination.run(directory, progress), meter.stage("verify"))
     findings = [str(finding) for finding in examination.findings]
     if json:
         print_json(

@@ -67,14 +67,18 @@ class Standing(msgspec.Struct, frozen=True):
 def surplus(held: Mapping[int, Base], standing: Standing, keep: int) -> tuple[int, ...]:
     """The sequences that may go, highest first, of those `held`, by what each lies over.
 
-    The active one, those above it, the latest `keep` below it that a pin could go back to, and the bases all these lie
-    over stay. Where one that stays cannot be read, nothing goes: it could be what it lies over.
+    The active one, those above it, the latest `keep` below it that a pin could go back to, what is in quarantine among
+    these, and the bases all of them lie over stay. Where one that stays cannot be read, nothing goes: it could be what
+    it lies over.
     """
     if standing.active is None:
         return ()
     earlier = sorted((sequence for sequence in held if sequence < standing.active), reverse=True)
-    rollback = [one for one in earlier if held[one] is not UNKNOWN and not standing.quarantines(one)]
-    staying = {*rollback[:keep], *(sequence for sequence in held if sequence >= standing.active)}
+    readable = [sequence for sequence in earlier if held[sequence] is not UNKNOWN]
+    rollback = [sequence for sequence in readable if not standing.quarantines(sequence)][:keep]
+    # Room for going back is not taken by what nobody may go back to, and that is not cleared away on the first night.
+    oldest = min(rollback, default=standing.active)
+    staying = {*(one for one in readable if one >= oldest), *(one for one in held if one >= standing.active)}
     bases = [held[sequence] for sequence in staying]
     if UNKNOWN in bases:
         return ()

@@ -36,8 +36,10 @@ BASES: dict[int, Base] = dict.fromkeys(range(1, 9))
         ({1: None, 2: 1, 3: None, 4: None, 5: 3}, Standing(4), 0, (2, 1)),
         # A pin went back to 4: what it left above stays, what lies below is counted from it.
         ({1: None, 2: None, 3: None, 4: 1, 5: 2, 6: None}, Standing(4, (range(5, 7),)), 0, (3,)),
-        # What is in quarantine takes no room from what a pin could go back to.
-        (BASES, Standing(8, (range(5, 8),)), 3, (7, 6, 5, 1)),
+        # What is in quarantine takes no room from what a pin could go back to, and goes with what lies around it.
+        (BASES, Standing(8, (range(5, 8),)), 3, (1,)),
+        (BASES, Standing(8, (range(4, 6),)), 1, (6, 5, 4, 3, 2, 1)),
+        (BASES, Standing(8, (range(5, 8),)), 0, (7, 6, 5, 4, 3, 2, 1)),
         ({**BASES, 6: UNKNOWN}, Standing(8), 2, (6, 4, 3, 2, 1)),
         ({**BASES, 8: UNKNOWN}, Standing(8), 0, ()),
         ({**BASES, 8: UNKNOWN}, Standing(7), 0, ()),
