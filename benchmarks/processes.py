@@ -46,8 +46,8 @@ def run(command: Sequence[str], cwd: Path) -> Run:
 
 
 def private_megabytes(pid: int) -> float:
-    """Memory that this process alone holds."""
-    return sum(_rollup(pid, name) for name in ("Private_Clean", "Private_Dirty")) / 1024
+    """Memory that this process alone holds. Pages of the data file are the page cache's, whoever has them mapped."""
+    return _rollup(pid, "Private_Dirty") / 1024
 
 
 def tree(pid: int) -> list[int]:

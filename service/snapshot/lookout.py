@@ -18,7 +18,7 @@ from service.settings import Home, Settings
 from service.snapshot.catalog import LAST_LOAD, Catalog
 from service.snapshot.folder import MANIFEST_FILE, MAX_MANIFEST_BYTES, Folder
 from service.snapshot.manifest import Manifest, parse_manifest
-from service.snapshot.supply import Extract, Limits, Look, Served, Trouble, TrustState
+from service.snapshot.supply import Limits, Look, Served, Trouble, TrustState, served_extracts
 from service.snapshot.sync import SYNC_FILE, load_status
 from service.snapshot.trustfloor import TRUST_FLOOR_FILE
 from service.snapshot.truststore import TrustStore
@@ -71,8 +71,8 @@ def limits_of(settings: Settings) -> Limits:
 
 def served_of(manifest: Manifest) -> Served:
     """What of a manifest matters to the supply."""
-    extracts = (Extract(one.amc, one.extracted_at, one.stand_in.max_age_days) for one in manifest.amcs)
-    return Served(manifest.created_at, manifest.valid_until, tuple(extracts))
+    extracts = served_extracts((one.amc, one.extracted_at, one.stand_in.max_age_days) for one in manifest.amcs)
+    return Served(manifest.created_at, manifest.valid_until, extracts)
 
 
 class _Watched(Generic[_Value]):

@@ -95,7 +95,7 @@ class Notes:
 
     def _make_folder(self) -> None:
         try:
-            self._folder.mkdir(mode=0o755, parents=True)
+            self._folder.mkdir(mode=0o700, parents=True)
         except FileExistsError:
             return
         # A command that root ran must not keep the servers' user from renewing its notes.

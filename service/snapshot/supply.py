@@ -7,8 +7,9 @@ nothing changed. A warning comes while there is still time to act on it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from enum import StrEnum
+from itertools import takewhile
 from typing import Any, Final
 
 import msgspec
@@ -47,15 +48,15 @@ class Look(msgspec.Struct, frozen=True):
 
 
 class Extract(msgspec.Struct, frozen=True):
-    """The extract of an AMC, and for how many whole days its policy lets us answer from it."""
+    """The extract of an AMC, and from when its policy does not let us answer from it (row 3 of the decision)."""
 
     amc: str
     extracted_at: dt.datetime
-    max_age_days: int
+    too_old_at: dt.datetime
 
 
 class Served(msgspec.Struct, frozen=True):
-    """What of the snapshot that serves matters here."""
+    """What of the snapshot that serves matters here; `extracts` with the first to end first."""
 
     signed_at: dt.datetime
     valid_until: dt.datetime
@@ -102,6 +103,15 @@ class Supply(msgspec.Struct, frozen=True):
     expires: dt.datetime | None
     time_left_seconds: int | None
     warnings: tuple[Warned, ...]
+
+
+def served_extracts(extracts: Iterable[tuple[str, dt.datetime, int]]) -> tuple[Extract, ...]:
+    """Extracts by AMC number, instant, and the whole days its policy allows: with the first to end first.
+
+    Sorted once, because every heartbeat asks which are near their end.
+    """
+    made = (Extract(amc, at, at + dt.timedelta(days=days + 1)) for amc, at, days in extracts)
+    return tuple(sorted(made, key=lambda one: (one.too_old_at, one.amc)))
 
 
 def supply_of(facts: Facts, limits: Limits, now: dt.datetime) -> Supply:
@@ -165,22 +175,17 @@ def _of_what_serves(served: Served | None, limits: Limits, now: dt.datetime) -> 
         yield Code.SNAPSHOT_EXPIRING, f"at {_text(served.valid_until)}"
     if limits.stale and now - served.signed_at > limits.stale:
         yield Code.FREEZE, f"nothing newer serves than what was made at {_text(served.signed_at)}"
-    ends = sorted((_too_old_at(one), one.amc) for one in served.extracts if _is_aging(one, limits, now))
-    if ends:
-        more = f" and {len(ends) - _NAMED} more" if len(ends) > _NAMED else ""
-        named = ", ".join(f"AMC {amc} from {_text(end)}" for end, amc in ends[:_NAMED])
+    aged = _aging(served.extracts, limits, now)
+    if aged:
+        more = f" and {len(aged) - _NAMED} more" if len(aged) > _NAMED else ""
+        named = ", ".join(f"AMC {one.amc} from {_text(one.too_old_at)}" for one in aged[:_NAMED])
         yield Code.EXTRACT_AGING, f"too old for answers: {named}{more}"
 
 
-def _too_old_at(extract: Extract) -> dt.datetime:
-    """When its age in whole days first exceeds what the policy allows (row 3 of the decision)."""
-    return extract.extracted_at + dt.timedelta(days=extract.max_age_days + 1)
-
-
-def _is_aging(extract: Extract, limits: Limits, now: dt.datetime) -> bool:
-    """Whether its end is near: as near as for a snapshot, and in its last quarter, for a policy may allow one day."""
-    end = _too_old_at(extract)
-    return end - now <= min(limits.expiry, (end - extract.extracted_at) / 4)
+def _aging(extracts: Iterable[Extract], limits: Limits, now: dt.datetime) -> list[Extract]:
+    """Those whose end is near: as near as for a snapshot, and in its last quarter, for a policy may allow one day."""
+    near = takewhile(lambda one: one.too_old_at - now <= limits.expiry, extracts)
+    return [one for one in near if one.too_old_at - now <= (one.too_old_at - one.extracted_at) / 4]
 
 
 def _of_trust(trust: TrustState | None, limits: Limits, now: dt.datetime) -> Iterator[tuple[Code, str]]:

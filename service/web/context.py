@@ -23,7 +23,7 @@ from service.rights.model import Knowledge, Mode, Stance
 from service.settings import Settings
 from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.opened import Snapshot
-from service.snapshot.supply import Extract, Facts, Served, Supply, supply_of
+from service.snapshot.supply import Facts, Served, Supply, served_extracts, supply_of
 from service.web.server import SERVER_NAME
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -144,7 +144,7 @@ class Context:
         known, activation = self.knowledge, self.view.activation
         if known is not None:
             amcs = known.amcs.values()
-            extracts = tuple(Extract(amc.number, amc.extracted_at, amc.stand_in.max_age_days) for amc in amcs)
+            extracts = served_extracts((amc.number, amc.extracted_at, amc.stand_in.max_age_days) for amc in amcs)
             return Served(known.signed_at, known.valid_until, extracts)
         if activation is None or self.serves_rights:
             return None

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.attacks.forge import MANIFEST, RECORDS, Forge, encoded_json
-from tests.attacks.victim import Victim
+from tests.attacks.victim import Victim, in_child
 
 SIZE = "1 size caps"
 FILES = "7 file list, sizes, SHA-256"
@@ -112,6 +112,8 @@ def test_what_never_ends_is_refused_and_not_waited_for(
     (folder / name).unlink()
     monkeypatch.chdir(folder)  # the name of a socket may only be short
     make(Path(name))
+    # First where it can be killed, should it wait.
+    assert in_child(lambda: victim.load(folder).status) == 1
     victim.refuses(folder, FILES, f"a regular file {name}", found)
     victim.takes(second, 2)
 

@@ -12,6 +12,7 @@ import re
 import signal
 import sqlite3
 import stat
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -183,7 +184,7 @@ class Victim:
 
 
 def in_child(work: Callable[[], int]) -> int:
-    """`work`'s exit status in a process of its own; negative for the signal that killed it."""
+    """`work`'s exit status in a process of its own; negative for the signal that killed it, or ours if it hangs."""
     child = os.fork()
     if not child:
         status = 99
@@ -192,7 +193,12 @@ def in_child(work: Callable[[], int]) -> int:
             status = work()
         finally:
             os._exit(status)
-    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    deadline = time.monotonic() + _PATIENCE_SECONDS
+    while not (ended := os.waitpid(child, os.WNOHANG))[0]:
+        if time.monotonic() > deadline:
+            os.kill(child, signal.SIGKILL)
+        time.sleep(0.002)
+    return os.waitstatus_to_exitcode(ended[1])
 
 
 def _payload(jws: str) -> dict[str, Any]:

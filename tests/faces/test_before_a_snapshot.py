@@ -34,7 +34,10 @@ def test_it_lives_and_is_not_ready_and_says_why(empty: Installation):
     assert empty.request("GET", "/livez").status == 200
     ready = empty.request("GET", "/readyz")
     assert (ready.status, ready.json()["ready"]) == (503, False)
-    assert [(reason["code"], reason["blocking"]) for reason in ready.json()["reasons"]] == [("no_snapshot", True)]
+    assert [(reason["code"], reason["blocking"]) for reason in ready.json()["reasons"]] == [
+        ("no_snapshot", True),
+        ("trust_refused", False),  # there is no trust file yet either
+    ]
 
 
 def test_it_names_no_snapshot(empty: Installation):

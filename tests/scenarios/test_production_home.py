@@ -61,7 +61,7 @@ def test_what_a_server_writes_is_for_its_owner_only(site: Installation):
     for folder in ("journal", "node", "control", "run"):
         for path in (site.home / folder).iterdir():
             if path.name != "floor.json":
-                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+                assert stat.S_IMODE(path.stat().st_mode) == (0o700 if path.is_dir() else 0o600), path
 
 
 @pytest.mark.parametrize(

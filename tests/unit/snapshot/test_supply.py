@@ -11,7 +11,6 @@ from hypothesis import strategies as st
 
 from service.snapshot.supply import (
     Code,
-    Extract,
     Facts,
     Limits,
     Look,
@@ -21,6 +20,7 @@ from service.snapshot.supply import (
     TrustState,
     members,
     public_members,
+    served_extracts,
     supply_of,
 )
 
@@ -33,7 +33,7 @@ def served(**changes: Any) -> Served:
     sound = {
         "signed_at": NOW - HOUR,
         "valid_until": NOW + 7 * DAY,
-        "extracts": (Extract("0990000011", NOW - 8 * HOUR, 30),),
+        "extracts": served_extracts([("0990000011", NOW - 8 * HOUR, 30)]),
     }
     return Served(**{**sound, **changes})
 
@@ -103,7 +103,9 @@ def test_the_end_of_a_snapshot_is_told_before_and_after(left: dt.timedelta, code
 
 
 def test_an_expired_snapshot_says_only_that():
-    old = served(signed_at=NOW - 40 * DAY, valid_until=NOW - DAY, extracts=(Extract("0990000011", NOW - 50 * DAY, 7),))
+    old = served(
+        signed_at=NOW - 40 * DAY, valid_until=NOW - DAY, extracts=served_extracts([("0990000011", NOW - 50 * DAY, 7)])
+    )
     assert codes(served=old) == [Code.SNAPSHOT_EXPIRED]
 
 
@@ -134,14 +136,14 @@ def test_a_node_that_took_an_old_snapshot_today_is_frozen_too():
 )
 def test_an_extract_is_told_before_its_amc_is_too_old_to_answer_for(days: int, age: dt.timedelta, warned: bool):  # noqa: FBT001
     """48 hours before the policy's end, but never before the last quarter of its age: a policy may allow one day."""
-    aged = served(extracts=(Extract("0990000011", NOW - age, days), Extract("0990000022", NOW, 30)))
+    aged = served(extracts=served_extracts([("0990000022", NOW, 30), ("0990000011", NOW - age, days)]))
     assert codes(served=aged) == ([Code.EXTRACT_AGING] if warned else [])
 
 
 def test_of_many_aged_extracts_the_first_to_end_are_named():
     ages = {f"099000000{number}": number * HOUR for number in range(1, 6)}
-    extracts = tuple(Extract(amc, NOW - 8 * DAY + age, 7) for amc, age in ages.items())
-    (warning,) = told(served=served(extracts=extracts)).warnings
+    extracts = [(amc, NOW - 8 * DAY + age, 7) for amc, age in reversed(ages.items())]
+    (warning,) = told(served=served(extracts=served_extracts(extracts))).warnings
     assert warning.detail == (
         "too old for answers: AMC 0990000001 from 2024-02-05T10:30:00Z, AMC 0990000002 from 2024-02-05T11:30:00Z, "
         "AMC 0990000003 from 2024-02-05T12:30:00Z and 2 more"
