@@ -17,7 +17,7 @@ from service.snapshot.folder import (
     quiet,
     shown,
 )
-from service.snapshot.manifest import Manifest
+from service.snapshot.manifest import FileEntry, Manifest
 from service.snapshot.pages import check_pages
 from service.snapshot.records import RECORDS_FILE
 from service.snapshot.seen import Seen, Sightings
@@ -82,7 +82,7 @@ def check_digests(
             seen.add(manifest.sequence, entry.name, sighting)
             raise _refused(f"{shown(entry.name)} of SHA-256 {entry.sha256}", f"{sighting.sha256}: altered")
         if sighting != known.get(entry.name):
-            _check_form(entry.name, manifest.counts.entries, folder)
+            _check_form(entry, manifest.counts.entries, folder, progress)
         seen.add(manifest.sequence, entry.name, sighting)
         found[entry.name] = sighting
     return found
@@ -93,12 +93,13 @@ def listed(names: Collection[str]) -> str:
     return ", ".join(shown(name) for name in sorted(names)[:8]) or "none"
 
 
-def _check_form(name: str, entries: int, folder: Folder) -> None:
+def _check_form(entry: FileEntry, entries: int, folder: Folder, progress: Progress) -> None:
     """What was signed may still be damaged, by mistake or on purpose, and the engine would follow it anywhere."""
-    expected = f"{shown(name)} to be a whole layer of {entries} records and a probe"
+    expected = f"{shown(entry.name)} to be a whole layer of {entries} records and a probe"
     try:
-        with folder.open(name) as file:
-            found = check_pages(file) - 1
+        with folder.open(entry.name) as file:
+            # All is read already; an interrupt is heard all the same.
+            found = check_pages(file, lambda: progress(entry.size, entry.size)) - 1
     except (LayerRejected, OSError) as error:
         raise _refused(expected, str(error)) from error
     if found != entries:

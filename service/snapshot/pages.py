@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import os
+from collections.abc import Callable
 from functools import reduce
 from operator import or_, sub
 from struct import Struct, unpack_from
@@ -24,6 +25,8 @@ _VERSION: Final = 1
 #: As deep as the engine's cursors go (`CURSOR_STACK`).
 _MAX_DEPTH: Final = 32
 _META_PAGES: Final = 2
+#: About a hundredth of a second's work.
+_STEP_PAGES: Final = 1024
 #: `mm_flags` of a file we write: MDB_NOSUBDIR, and MDB_INTEGERKEY of the list of free pages.
 _META_FLAGS: Final = 0x4008
 
@@ -44,18 +47,19 @@ _NODE_BYTES: Final = _NODE.size + _KEY_BYTES
 _PLAIN: Final = (_KEY_BYTES << 48) - _NODE_BYTES
 
 
-def check_pages(file: io.FileIO) -> int:
-    """How many records lie in the layer, its probe included.
+def check_pages(file: io.FileIO, step: Callable[[], object] = lambda: None) -> int:
+    """How many records lie in the layer, its probe included. `step` is called now and then, and may raise to end it.
 
     Raises `LayerRejected` where a page the engine could reach is not as it must be, and `OSError` for the disk.
     """
-    return _Walk(file).run()
+    return _Walk(file, step).run()
 
 
 class _Walk:
     """One walk over a file, from the newer meta page down; no page is met twice."""
 
-    def __init__(self, file: io.FileIO) -> None:
+    def __init__(self, file: io.FileIO, step: Callable[[], object]) -> None:
+        self._step = step
         self._descriptor = file.fileno()
         self._pages = os.fstat(self._descriptor).st_size // PAGE_BYTES
         self._met = bytearray(self._pages)
@@ -138,6 +142,8 @@ class _Walk:
 
     def _met_once(self, number: int) -> bytes:
         self._mark(number)
+        if not number % _STEP_PAGES:
+            self._step()
         return self._read(number)
 
     def _mark(self, number: int) -> None:

@@ -56,6 +56,21 @@ def test_what_a_build_writes_passes_whole_and_counted(tmp_path: Path, count: int
     assert check(tmp_path / "copy", data) == count + large
 
 
+def test_a_walk_can_be_ended(tmp_path: Path):
+    data = written(tmp_path / "records.lmdb", items(60_000))
+    steps = 0
+
+    def interrupt() -> None:
+        nonlocal steps
+        steps += 1
+        raise KeyboardInterrupt
+
+    (tmp_path / "copy").write_bytes(data)
+    with io.FileIO(tmp_path / "copy") as file, pytest.raises(KeyboardInterrupt):
+        check_pages(file, interrupt)
+    assert steps == 1
+
+
 def root_of(data: bytes) -> int:
     newer = max((0, PAGE_BYTES), key=lambda base: struct.unpack_from("<Q", data, base + 144)[0])
     return int(struct.unpack_from("<Q", data, newer + 128)[0])
