@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import signal
 import sys
@@ -19,6 +18,7 @@ from service.cli.fetching import chance
 from service.cli.pulling import Look, Puller
 from service.clock import SystemClock
 from service.errors import OperatorError, RelaisError
+from service.locks import ALONE, locked
 from service.settings import Home
 from service.snapshot.backoff import spread
 from service.snapshot.sync import SYNC_FILE, SyncStatus, begin_status, write_status
@@ -125,14 +125,7 @@ def _leave(*, interrupted: bool) -> Never:
 
 @contextmanager
 def _alone(place: Home) -> Iterator[None]:
-    """One sync a home; the kernel frees the lock of a process that dies."""
+    """One sync a home."""
     place.node.mkdir(mode=0o700, exist_ok=True)
-    descriptor = os.open(place.node / "sync.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            raise OperatorError("another sync runs in this home") from error
+    with locked(place.node / "sync.lock", ALONE, "another sync runs in this home"):
         yield
-    finally:
-        os.close(descriptor)

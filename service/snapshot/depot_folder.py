@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import errno
-import fcntl
 import io
 import os
 import stat
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
 from service.errors import DepotConflict, DepotDenied, DepotError, DepotMissing, DepotRejected, DepotUnavailable
 from service.files import sync_directory, write_durable
+from service.locks import IN_TURN, locked
 from service.snapshot.depot import Delivery
 
 #: What publishers write aside before it gets its name.
@@ -117,15 +117,8 @@ class FolderDepot:
             raise
         return Path(path)
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """Held for a moment only. The kernel frees the lock of a process that dies."""
-        descriptor = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o644)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        return locked(self._root / ".lock", IN_TURN, mode=0o644)
 
     @contextmanager
     def _telling(self, name: str) -> Iterator[None]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import io
 import os
 import re
@@ -12,8 +11,9 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
-from service.errors import OperatorError, SnapshotRefused
+from service.errors import SnapshotRefused
 from service.files import sync_directory, write_durable
+from service.locks import ALONE, locked
 from service.snapshot.stage import remove
 from service.snapshot.steps import Step
 
@@ -38,15 +38,8 @@ class Incoming:
     def locked(self) -> Iterator[None]:
         """One download at a time, until what came was taken. Raises `OperatorError` while another is under way."""
         self._root.mkdir(mode=0o700, exist_ok=True)
-        descriptor = os.open(self._root / ".lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OperatorError("another download is under way in this home: wait for it to end") from error
+        with locked(self._root / ".lock", ALONE, "another download is under way in this home: wait for it to end"):
             yield
-        finally:
-            os.close(descriptor)
 
     def folder(self, name: str, files: Collection[str]) -> Path:
         """The folder of a snapshot, made if it is not there, without what a killed run left beside its files."""

@@ -6,10 +6,9 @@ A former version stays beside it as `trust.<version>.json`, so that an auditor c
 from __future__ import annotations
 
 import datetime as dt
-import fcntl
 import os
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Self
 
@@ -17,6 +16,7 @@ from service.base64url import sha256_b64u
 from service.errors import OperatorError
 from service.files import write_durable
 from service.jws import unverified_payload
+from service.locks import ALONE, locked
 from service.settings import Home
 from service.snapshot.trust import Trust, verify_signed, verify_succession, verify_successor, verify_trust
 from service.snapshot.trustfile import load_trust, read_trust
@@ -116,18 +116,10 @@ class TrustStore:
         elif _digest(read_trust(target)) != _digest(document):
             raise OperatorError(f"{target} is there and is another version {version}: find out how it came there")
 
-    @contextmanager
-    def _locked(self) -> Iterator[None]:
-        """One installation at a time; the kernel frees the lock of a process that dies."""
-        descriptor = os.open(self.path.with_name(".trust.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError as error:
-                raise OperatorError("another trust file is being installed in this home: wait for it to end") from error
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> AbstractContextManager[None]:
+        """One installation at a time."""
+        refusal = "another trust file is being installed in this home: wait for it to end"
+        return locked(self.path.with_name(".trust.lock"), ALONE, refusal)
 
 
 def _digest(document: bytes) -> str:
