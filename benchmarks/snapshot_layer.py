@@ -14,26 +14,22 @@ import argparse
 import datetime as dt
 import json
 import os
-import random
 import resource
 import sys
 import tempfile
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import msgspec
+from lookups import look_up, some_identities
 from machine import machine
 
-from service.errors import RowRejected
-from service.identifiers import nir_identity
 from service.rights.model import Absence
 from service.snapshot.build import build_snapshot
 from service.snapshot.plan import BuildPlan, Built
 from service.snapshot.records import RECORDS_FILE, Layer, Layered, RecordStore
 from service.snapshot.seal import LayerKey
-from service.snapshot.sources import open_source
 
 PEPPER = b"not a secret: a pepper to measure"
 STAGES = ("base", "read", "compare", "seal", "place")
@@ -67,28 +63,6 @@ def build(plan: BuildPlan) -> tuple[Built, dict[str, Any]]:
         "bytes_an_entry": round(size / max(counts.entries, 1), 1),
         "bytes_a_person": round(size / counts.people, 1),
     }
-
-
-def some_identities(rows: Path, number: int) -> list[str]:
-    chance = random.Random(1)  # noqa: S311 - the same people in every run
-    kept: list[str] = []
-    with open_source(rows) as source:
-        for _, row in source:
-            if isinstance(row, RowRejected) or chance.random() > 0.2:
-                continue
-            kept.append(nir_identity(row.nir, row.birth_date, row.birth_rank))
-            if len(kept) >= number:
-                break
-    chance.shuffle(kept)
-    return kept
-
-
-def look_up(find: Callable[[str], Any], identities: list[str]) -> float:
-    """CPU microseconds a lookup."""
-    started = time.process_time()
-    for identity in identities:
-        find(identity)
-    return round((time.process_time() - started) / len(identities) * 1e6, 2)
 
 
 def lookups(store: RecordStore, identities: list[str]) -> dict[str, Any]:
