@@ -144,7 +144,8 @@ def load(scale: Scale) -> dict[str, Any]:
         figures["private_megabytes_one_worker"] = _private(workers)
     with served(scale, 2) as workers:
         figures["private_megabytes_two_workers"] = _private(workers)
-        figures["under_load"] = {name: _load_under_load(scale, name) for name in ("slim", "delta")}
+        built = [name for name in ("slim", "delta") if scale.path(name).exists()]
+        figures["under_load"] = {name: _load_under_load(scale, name) for name in built}
     return figures
 
 
