@@ -24,6 +24,9 @@ RelaisError
 │   ├── DepotDenied · DepotMissing
 │   ├── DepotConflict         a name holds other bytes, or the pointer was moved by somebody else
 │   └── DepotRejected         what lies there is not what may lie there
+├── UpstreamError             the service we stand in for gave no answer that counts
+│   ├── UpstreamUnavailable   not in time, not connected, or a status that is no answer
+│   └── UpstreamMalformed     garbage, too large, or about somebody else
 ├── ControlError              orders and shared state
 │   └── StoreUnavailable · ChainBroken · VersionConflict
 ├── JournalError
@@ -252,6 +255,18 @@ class DepotConflict(DepotError, code="depot_conflict"):
 
 class DepotRejected(DepotError, code="depot_rejected"):
     """What lies there is not what may lie there: a pointer that is none, an object without an end."""
+
+
+class UpstreamError(RelaisError, code="upstream_error"):
+    """The service we stand in for gave no answer that counts. No text of it quotes what was sent or received."""
+
+
+class UpstreamUnavailable(UpstreamError, code="upstream_unavailable"):
+    """Not connected, not in time, or a status that is no answer."""
+
+
+class UpstreamMalformed(UpstreamError, code="upstream_malformed"):
+    """An answer that is not JSON of the expected form, is too large, or answers another question."""
 
 
 class ControlError(RelaisError, code="control_error"):

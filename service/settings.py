@@ -25,6 +25,7 @@ Port = Annotated[int, Meta(ge=1, le=65535)]
 Count = Annotated[int, Meta(ge=1)]
 Days = Annotated[int, Meta(ge=0)]
 Seconds = Annotated[float, Meta(gt=0)]
+Percent = Annotated[int, Meta(ge=1, le=100)]
 #: Where msgspec says that a value is wrong: "… - at `$.rights.port`".
 _PLACE = re.compile(r"at `\$\.(\w+)\.(\w+)")
 
@@ -87,10 +88,15 @@ class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
 
 class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
-    """How often a worker looks for orders and reports, in seconds."""
+    """How often a worker looks for orders and reports (seconds), and whether what loosens takes a second person.
+
+    A proposal that nobody approved in `proposal_hours` is over.
+    """
 
     watch_seconds: Seconds = 0.1
     heartbeat_seconds: Seconds = 1.0
+    two_person: Literal["outside_demo", "always", "never"] = "outside_demo"
+    proposal_hours: Count = 24
 
 
 class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +114,44 @@ class TrustSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """How close to the end of the trust file operators are warned (days)."""
 
     expiry_warning_days: Days = 30
+
+
+class UpstreamSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """The service we stand in for, asked in mode live: where it is, how long it may take, when it counts as failing.
+
+    `url` is its base, asked at `/v1/rights`; empty where there is none. `client` and `key` (a private JWK file)
+    sign the tokens it is shown, for `audience`; without `client` it is shown none. Times of one question in
+    milliseconds: `total_ms` in all, `connect_ms` to connect, `read_ms` between two reads. `in_flight` questions at
+    once a worker, more are answered from the snapshot. Answers are kept `cache_seconds` (0: not at all), at most
+    `cache_entries` of them.
+
+    It counts as failing once, of at least `minimum_calls` in `window_seconds`, `failure_percent` failed or
+    `slow_percent` took longer than `slow_ms`. Then it is left alone for `open_seconds`, doubled at each failure in
+    a row up to `open_seconds_most`, and asked again by `probe_calls`; it returns to 10, 50 and 100 % of the
+    queries, `step_seconds` each.
+    """
+
+    url: str = ""
+    client: str = ""
+    key: str = ""
+    audience: str = "relais-droits"
+    allow_http: bool = False
+    total_ms: Count = 800
+    connect_ms: Count = 200
+    read_ms: Count = 600
+    response_bytes: Count = 64 * 1024
+    in_flight: Count = 64
+    cache_seconds: Annotated[float, Meta(ge=0)] = 30.0
+    cache_entries: Count = 10_000
+    window_seconds: Count = 10
+    minimum_calls: Count = 10
+    failure_percent: Percent = 50
+    slow_percent: Percent = 80
+    slow_ms: Count = 500
+    open_seconds: Seconds = 5.0
+    open_seconds_most: Seconds = 60.0
+    probe_calls: Count = 3
+    step_seconds: Annotated[float, Meta(ge=0)] = 5.0
 
 
 class SyncSettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -138,9 +182,16 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     limits: LimitSettings = LimitSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
+    upstream: UpstreamSettings = UpstreamSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     trust: TrustSettings = TrustSettings()
     sync: SyncSettings = SyncSettings()
+
+    @property
+    def two_person(self) -> bool:
+        """Whether an order that loosens takes a second person."""
+        chosen = self.control.two_person
+        return not self.instance.demo if chosen == "outside_demo" else chosen == "always"
 
 
 @dataclass(frozen=True, slots=True)
