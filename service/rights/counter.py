@@ -9,9 +9,14 @@ _CHECK_IDENTITY = "vérifiez la date de naissance, le rang, le numéro de l'autr
 
 _CAUSES: dict[tuple[Status, Reason | None], str] = {
     (Status.OPEN, None): "Droits complémentaires ouverts.",
+    (Status.CLOSED, None): "Les droits auprès de cet organisme sont fermés.",
+    (Status.UNKNOWN, None): "Les droits n'ont pas pu être déterminés.",
     (Status.OPEN, Reason.PRESUMED_RENEWED): "Droits complémentaires présumés renouvelés.",
     (Status.OPEN, Reason.FIRST_PAYER_NOT_OPEN): (
         "Un contrat est ouvert, mais pas celui de l'organisme qui paie en premier."
+    ),
+    (Status.OPEN, Reason.CLOSURE_CONTRADICTED): (
+        "Le service habituel dit les droits ouverts, mais l'organisme les a déclarés fermés depuis."
     ),
     (Status.CLOSED, Reason.TERMINATED): "Les droits auprès de cet organisme ont pris fin.",
     (Status.CLOSED, Reason.RIGHTS_SUSPENDED): "Les droits auprès de cet organisme sont suspendus à cette date.",
@@ -55,5 +60,8 @@ _TEXTS = {(*case, advice): f"{cause} {_ADVICE[advice]}" for case, cause in _CAUS
 
 
 def counter_text(status: Status, main: Reason | None, advice: Advice) -> str:
-    """The text for a status, its main reason (none: simply open) and the advice given with it."""
-    return _TEXTS[status, main, advice]
+    """The text for a status, its main reason and the advice given with it.
+
+    The upstream may give a status for a reason that our table never gives it for: then the text names no cause.
+    """
+    return _TEXTS.get((status, main, advice)) or _TEXTS[status, None, advice]

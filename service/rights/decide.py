@@ -68,6 +68,8 @@ _AMBIGUOUS: Verdict = (Status.UNKNOWN, Reason.IDENTITY_AMBIGUOUS)
 _CLOCK_SUSPECT: Verdict = (Status.UNKNOWN, Reason.CLOCK_SUSPECT)
 _POSITION = {Status.OPEN: 0, Status.UNKNOWN: 1, Status.CLOSED: 2}
 _ON_UNKNOWN = {OnUnknown.CHECK_CARD: Advice.CHECK_CARD, OnUnknown.PATIENT_PAYS: Advice.PATIENT_PAYS}
+#: Open, and yet to be compared with the card.
+_TO_BE_CHECKED = frozenset({Reason.FIRST_PAYER_NOT_OPEN, Reason.CLOSURE_CONTRADICTED})
 _FOR_EVER = dt.date.max.toordinal() + 1
 _canonical = msgspec.msgpack.Encoder(order="deterministic")
 
@@ -84,9 +86,9 @@ def decide(
     own = _mode_and_source(knowledge.kind, stance.mode, stance.upstream_failed, stance.pinned, stance.clock_suspect)
     obstacle = _obstacle(record, query, knowledge, now)
     if obstacle:
-        return _undetermined((*own, obstacle))
+        return undetermined((*own, obstacle))
     contracts = () if isinstance(record, Absence) else record
-    verdicts = _verdicts(contracts, query, knowledge, stance, now)
+    verdicts = judge_all(contracts, query, knowledge, stance, now)
     shown = [
         _judged(contract, verdict, query, knowledge, now)
         for contract, verdict in zip(contracts, verdicts, strict=True)
@@ -95,10 +97,8 @@ def decide(
     if not shown:
         other_open = any(verdict[0] is _OPEN for verdict in verdicts)
         absent = (Reason.BENEFICIARY_UNKNOWN, Reason.OTHER_AMC_OPEN) if other_open else (Reason.BENEFICIARY_UNKNOWN,)
-        return _undetermined((*own, *absent))
-    if len(shown) > 1:
-        shown.sort(key=_sort_key)
-    return _overall(own, shown, query, knowledge)
+        return undetermined((*own, *absent))
+    return overall(own, in_sequence(shown), query, knowledge.kind)
 
 
 @functools.cache  # a few dozen combinations, and every answer asks
@@ -138,13 +138,13 @@ def _obstacle(
     return Reason.RECORD_UNREADABLE if record is Absence.UNREADABLE else None
 
 
-def _undetermined(reasons: tuple[Reason, ...]) -> Decision:
+def undetermined(reasons: tuple[Reason, ...]) -> Decision:
     """Unknown without a contract to show, so without an AMC whose wish could be followed. The last reason is main."""
     advice = Advice.CHECK_CARD
     return Decision(_UNKNOWN, advice, in_order(reasons), (), counter_text(_UNKNOWN, reasons[-1], advice))
 
 
-def _verdicts(
+def judge_all(
     contracts: Sequence[Contract], query: Query, knowledge: Knowledge, stance: Stance, now: dt.datetime
 ) -> list[Verdict]:
     """The table for each contract, then the rules across all contracts of the record, whichever AMC was asked for."""
@@ -222,6 +222,13 @@ def _guarantee(amc: Amc, day: dt.date) -> Guarantee | None:
     return None if granted is None or (granted.until is not None and day > granted.until) else granted
 
 
+def in_sequence(shown: list[Judged]) -> list[Judged]:
+    """Contracts in the order an answer shows them, sorted in place."""
+    if len(shown) > 1:
+        shown.sort(key=_sort_key)
+    return shown
+
+
 def _sort_key(judged: Judged) -> tuple[int, int, str, str, bytes]:
     """Open, unknown, closed, then payer rank, AMC, member; the content last, so that no order is left to chance."""
     contract = judged.contract
@@ -229,7 +236,7 @@ def _sort_key(judged: Judged) -> tuple[int, int, str, str, bytes]:
     return position, contract.payer_rank, contract.amc, contract.member, _canonical.encode(contract)
 
 
-def _overall(own: tuple[Reason, ...], shown: list[Judged], query: Query, knowledge: Knowledge) -> Decision:
+def overall(own: tuple[Reason, ...], shown: list[Judged], query: Query, kind: SourceKind) -> Decision:
     """Any open → open; else any unknown → unknown; else closed, but only for the AMC asked for."""
     first = shown[0]
     status, main = first.status, first.reasons[0] if first.reasons else None
@@ -242,7 +249,7 @@ def _overall(own: tuple[Reason, ...], shown: list[Judged], query: Query, knowled
         status, main = _UNKNOWN, Reason.OTHER_COVER_POSSIBLE
     if main is not None:
         reasons.append(main)
-    advice = _advice(status, main, shown, knowledge)
+    advice = _advice(status, main, shown, kind)
     return Decision(status, advice, in_order(reasons), tuple(shown), counter_text(status, main, advice))
 
 
@@ -257,13 +264,13 @@ def _unless_benefit(main: Reason | None) -> Reason | None:
     return None if main is Reason.BENEFIT_NOT_LISTED else main
 
 
-def _advice(status: Status, main: Reason | None, shown: list[Judged], knowledge: Knowledge) -> Advice:
-    if main is Reason.FIRST_PAYER_NOT_OPEN:
+def _advice(status: Status, main: Reason | None, shown: list[Judged], kind: SourceKind) -> Advice:
+    if main in _TO_BE_CHECKED:
         return Advice.CHECK_CARD
     if status is _CLOSED:
         return Advice.DO_NOT_APPLY
     if status is _OPEN:
-        return Advice.APPLY if knowledge.kind is _UPSTREAM or _guaranteed(shown) else Advice.APPLY_UNGUARANTEED
+        return Advice.APPLY if kind is _UPSTREAM or _guaranteed(shown) else Advice.APPLY_UNGUARANTEED
     # An AMC says what to do about its own unknown contract, not where a closed one may have a successor elsewhere.
     undecided = [judged.amc for judged in shown if judged.status is _UNKNOWN]
     wishes = {None if amc is None else amc.stand_in.on_unknown for amc in undecided}

@@ -17,6 +17,7 @@ class Reason(Word):
     # Mode and source
     UPSTREAM_DISABLED = "upstream_disabled"
     UPSTREAM_UNAVAILABLE = "upstream_unavailable"
+    UPSTREAM_ANSWER_KEPT = "upstream_answer_kept"
     SNAPSHOT_PINNED = "snapshot_pinned"
     CLOCK_SUSPECT = "clock_suspect"
     # The whole answer
@@ -30,6 +31,7 @@ class Reason(Word):
     OTHER_COVER_POSSIBLE = "other_cover_possible"
     FIRST_PAYER_NOT_OPEN = "first_payer_not_open"
     # One contract
+    CLOSURE_CONTRADICTED = "closure_contradicted"
     AMC_EXCLUDED = "amc_excluded"
     TOO_OLD = "too_old"
     TERMINATED = "terminated"
@@ -49,6 +51,7 @@ class Reason(Word):
 _SENTENCES = {
     Reason.UPSTREAM_DISABLED: "Le service habituel est coupé sur décision : la réponse vient de l'instantané.",
     Reason.UPSTREAM_UNAVAILABLE: "Le service habituel ne répond pas : la réponse vient de l'instantané.",
+    Reason.UPSTREAM_ANSWER_KEPT: "La réponse est celle que le service habituel a donnée il y a un instant.",
     Reason.SNAPSHOT_PINNED: "Un instantané antérieur a été remis en service sur décision.",
     Reason.CLOCK_SUSPECT: "L'horloge du serveur est douteuse : aucun droit n'est déclaré fermé.",
     Reason.SNAPSHOT_EXPIRED: "L'instantané a dépassé sa date de validité.",
@@ -60,6 +63,9 @@ _SENTENCES = {
     Reason.OTHER_AMC_OPEN: "Des droits sont ouverts auprès d'un autre organisme que celui demandé.",
     Reason.OTHER_COVER_POSSIBLE: "Les droits connus sont fermés, mais un autre organisme a pu prendre le relais.",
     Reason.FIRST_PAYER_NOT_OPEN: "Le contrat de l'organisme qui paie en premier n'est pas ouvert.",
+    Reason.CLOSURE_CONTRADICTED: (
+        "Le service habituel dit ces droits ouverts ; des données plus récentes de l'organisme les disent fermés."
+    ),
     Reason.AMC_EXCLUDED: "Cet organisme est exclu des réponses, par ses propres règles ou sur décision.",
     Reason.TOO_OLD: "Les données de cet organisme sont trop anciennes.",
     Reason.TERMINATED: "Les droits ont pris fin.",

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import datetime as dt
+import functools
 import hmac
 import os
 from collections.abc import Sequence
@@ -18,15 +19,24 @@ import orjson
 import structlog
 from msgspec import UNSET
 
+from service import telemetry
 from service.access.clients import Client
 from service.access.gate import resolve_finess
 from service.base64url import b64u
-from service.errors import AccessError, AvailabilityError, CallerError, JournalUnwritable, NoSnapshot, ServiceSuspended
+from service.errors import (
+    AccessError,
+    AvailabilityError,
+    CallerError,
+    ClientSuspended,
+    JournalUnwritable,
+    NoSnapshot,
+    ServiceSuspended,
+)
 from service.journal.entries import Pending, Receipt
 from service.rights import question
-from service.rights.decide import Decision, decide
-from service.rights.lookup import find_record
-from service.rights.model import Absence, Contract, Query, Status
+from service.rights.decide import Decision
+from service.rights.lookup import Consulted, decide_from, find_record, goes_upstream
+from service.rights.model import Absence, Contract, Knowledge, Query, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
@@ -40,13 +50,22 @@ _CHANCE_BYTES: Final = _OPENING_BYTES + _ID_BYTES
 
 
 class _Case:
-    """One query on its way through the stages; each fills its own member in."""
+    """One query on its way through the stages; each fills its own member in.
 
+    `understood` ends the first stage. A query for the upstream leaves the others there (`away`) and comes back with
+    what was `consulted`, None where that was nothing that counts; `upstream` says that it was to be asked.
+    """
+
+    understood = False
+    upstream = False
+    away = False
+    consulted: Consulted | None = None
     query: Query
     identity: str | None
     asked: bytes
     record: tuple[Contract, ...] | Absence
     decision: Decision
+    source: Knowledge
     members: dict[str, Any]
     opening: bytes
     answer: bytes
@@ -63,6 +82,7 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: list[_Case] = []
+        self._asking: set[asyncio.Future[Consulted | None]] = set()
 
     def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
         """The whole response body, once it is recorded.
@@ -70,12 +90,14 @@ class Answerer:
         Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `ServiceSuspended`, `NoSnapshot`,
         `JournalUnwritable`.
         """
-        loop = asyncio.get_running_loop()
-        if not self._waiting:
-            loop.call_soon(self._gather, 0)
-        case = _Case(client, body, loop.create_future())
-        self._waiting.append(case)
+        case = _Case(client, body, asyncio.get_running_loop().create_future())
+        self._wait(case)
         return case.future
+
+    def _wait(self, case: _Case) -> None:
+        if not self._waiting:
+            asyncio.get_running_loop().call_soon(self._gather, 0)
+        self._waiting.append(case)
 
     def _gather(self, seen: int) -> None:
         """Wait another turn of the loop while more queries keep coming in; a lone one waits for one turn."""
@@ -94,7 +116,8 @@ class Answerer:
                 return
             # What is wrong with one query must not cost the others their answers.
             for case in cases:
-                self._answer([case])
+                if not case.away:
+                    self._answer([case])
 
     def _work(self, cases: list[_Case]) -> None:
         context = self._context
@@ -106,23 +129,26 @@ class Answerer:
         if snapshot is None or knowledge is None:
             raise NoSnapshot
         now = context.clock.now()
-        cases = self._understood(cases, now)
-        for case in cases:
+        back = self._still_admitted([case for case in cases if case.understood])
+        fresh = self._understood([case for case in cases if not case.understood], now)
+        for case in fresh:
             case.identity = question.identity(case.query)
             case.asked = question.normalised(case.query)
+        cases = [*back, *self._without_upstream(fresh, knowledge)]
         for case in cases:
             case.record = find_record(snapshot, knowledge, case.identity, now)
         self._alarm([case.record for case in cases])
         for case in cases:
-            case.decision = decide(case.record, case.query, knowledge, context.stance(case.query.amc)[0], now)
+            stance = self._stance(case)[0]
+            case.decision, case.source = decide_from(case.consulted, case.record, case.query, knowledge, stance, now)
         for case in cases:
-            case.members = render(case.decision, knowledge)
+            case.members = render(case.decision, case.source)
         self._complete(cases, now)
         for case in cases:
             case.answer = canonical(case.members)
         if not cases:
             return
-        recorded = journal.record_all([_pending(case, knowledge.snapshot) for case in cases])
+        recorded = journal.record_all([_pending(case) for case in cases])
         recorded.add_done_callback(lambda done: _deliver(cases, done))
 
     def _understood(self, cases: Sequence[_Case], now: dt.datetime) -> list[_Case]:
@@ -137,8 +163,51 @@ class Answerer:
             except (CallerError, AccessError) as error:
                 _fail((case,), error)
             else:
+                case.understood = True
                 understood.append(case)
         return understood
+
+    def _without_upstream(self, cases: list[_Case], knowledge: Knowledge) -> list[_Case]:
+        """The cases that the snapshot answers at once; the others come back once the upstream has been asked."""
+        context = self._context
+        if not context.live:
+            return cases
+        staying = []
+        for case in cases:
+            case.upstream = goes_upstream(case.query, case.identity, context.stance(case.query.amc)[0], knowledge)
+            if not case.upstream or context.upstream is None:
+                staying.append(case)
+                continue
+            case.away = True
+            task = asyncio.ensure_future(context.upstream.ask(case.client.id, case.query))
+            self._asking.add(task)
+            task.add_done_callback(functools.partial(self._come_back, case))
+        return staying
+
+    def _come_back(self, case: _Case, task: asyncio.Future[Consulted | None]) -> None:
+        self._asking.discard(task)
+        case.away = False
+        if case.future.done():  # the caller has gone: nothing is disclosed, nothing recorded
+            return
+        error = None if task.cancelled() else task.exception()
+        if error is not None:  # a fault of our own; the snapshot answers nevertheless
+            _LOG.error("upstream_not_asked", error=type(error).__name__, frames=telemetry.frames(error))
+        case.consulted = None if error is not None or task.cancelled() else task.result()
+        self._wait(case)
+
+    def _still_admitted(self, cases: list[_Case]) -> list[_Case]:
+        """Who was suspended while the upstream was asked gets no answer."""
+        admitted = []
+        for case in cases:
+            known = self._context.registry.get(case.client.id)
+            if known is None or known.suspended:
+                _fail((case,), ClientSuspended("this client is suspended"))
+            else:
+                admitted.append(case)
+        return admitted
+
+    def _stance(self, case: _Case) -> tuple[Stance, dict[str, Any]]:
+        return self._context.stance(case.query.amc, upstream_failed=case.upstream and case.consulted is None)
 
     def _alarm(self, records: Sequence[tuple[Contract, ...] | Absence]) -> None:
         """A record that does not open is unknown to the caller; the operator must hear of it."""
@@ -156,7 +225,7 @@ class Answerer:
             start = number * _CHANCE_BYTES
             case.opening = chance[start : start + _OPENING_BYTES]
             query, members = case.query, case.members
-            members.update(self._context.stance(query.amc)[1])
+            members.update(self._stance(case)[1])
             members["id"] = uuid7(milliseconds, chance[start + _OPENING_BYTES : start + _CHANCE_BYTES])
             members["at"] = at
             members["for"] = {"client": case.client.id, "finess": query.finess}
@@ -183,7 +252,7 @@ def disclosed(decision: Decision) -> str:
     return "status" if decision.contracts or decision.status is not Status.UNKNOWN else "none"
 
 
-def _pending(case: _Case, sequence: int) -> Pending:
+def _pending(case: _Case) -> Pending:
     return Pending(
         answer=case.answer,
         query=case.asked,
@@ -195,7 +264,7 @@ def _pending(case: _Case, sequence: int) -> Pending:
         disclosed=disclosed(case.decision),
         status=case.decision.status,
         reasons=case.decision.reasons,
-        snapshot=sequence,
+        snapshot=case.source.snapshot,
     )
 
 

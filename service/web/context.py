@@ -19,6 +19,7 @@ from service.control.ledger import LedgerStatus
 from service.control.state import View
 from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
+from service.rights.lookup import Upstream
 from service.rights.model import Knowledge, Mode, Stance
 from service.settings import Settings
 from service.snapshot.lookout import Lookout, limits_of
@@ -35,8 +36,8 @@ class Context:
 
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
     not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `ledger_status`
-    what the orders rest on; `settings_error` what is wrong with relais.toml, where this worker goes on with the
-    settings before; `lookout` what this node's files say of its supply.
+    what the orders rest on; `live` whether any scope is in mode live; `settings_error` what is wrong with relais.toml,
+    where this worker goes on with the settings before; `lookout` what this node's files say of its supply.
     """
 
     settings: Settings
@@ -49,15 +50,17 @@ class Context:
     ledger_status: Callable[[], LedgerStatus]
     lookout: Lookout
     journal: JournalWriter | None = None
+    upstream: Upstream | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
     clock_suspect: bool = False
+    live: bool = False
     refusal: str | None = None
     settings_error: str | None = None
     headers: CIMultiDict[str] = field(default_factory=CIMultiDict)
     bodies_in_flight: int = 0
     unreadable_records: int = 0
-    _stances: dict[str | None, tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
+    _stances: dict[tuple[str | None, bool], tuple[Stance, dict[str, Any]]] = field(default_factory=dict)
     _named: frozenset[str] = frozenset()
     _today: dt.date = dt.date.min
     _minute: float = -1.0
@@ -79,6 +82,7 @@ class Context:
         """Take over a new view and the snapshot that goes with it: one step between two requests."""
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
+        self.live = any(mode.mode == "live" for mode in view.modes.values())
         self._served = self._what_serves()
         self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = None
@@ -105,23 +109,24 @@ class Context:
         )
         return supply_of(facts, limits_of(self.settings), now)
 
-    def stance(self, amc: str | None) -> tuple[Stance, dict[str, Any]]:
+    def stance(self, amc: str | None, *, upstream_failed: bool = False) -> tuple[Stance, dict[str, Any]]:
         """How orders colour the answer to a query that names `amc`, and the answer's members that say so."""
         # Callers choose the number: only those that an order names may have an entry of their own.
         if amc not in self._named:
             amc = None
-        known = self._stances.get(amc)
+        known = self._stances.get((amc, upstream_failed))
         if known is None:
             mode = self.view.mode_for(amc)
             stance = Stance(
                 mode=Mode(mode.mode),
                 mode_order=mode.version,
+                upstream_failed=upstream_failed,
                 excluded=self.view.excluded,
                 clock_suspect=self.clock_suspect,
                 pinned=self.view.pin is not None,
             )
             members = {"mode": mode.mode, "mode_order": mode.version, "notices": self.notices(amc)}
-            known = self._stances[amc] = (stance, members)
+            known = self._stances[amc, upstream_failed] = (stance, members)
         return known
 
     def notices(self, amc: str | None = None) -> list[dict[str, str]]:

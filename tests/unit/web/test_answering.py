@@ -7,15 +7,18 @@ import datetime as dt
 import hmac
 import json
 import uuid
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access.clients import ClientClass
 from service.errors import (
+    ClientSuspended,
     FinessNotAllowed,
     InvalidField,
     JournalUnwritable,
@@ -24,7 +27,9 @@ from service.errors import (
     ServiceSuspended,
 )
 from service.journal.entries import Pending, Receipt
-from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance
+from service.rights.heard import Heard
+from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance, Status
+from service.rights.reasons import Reason
 from service.settings import QuerySettings
 from service.web.answering import Answerer, commitment, uuid7
 
@@ -35,6 +40,7 @@ PHARMACY: Any = SimpleNamespace(
     client_class=ClientClass.PHARMACY,
     finess=("750012346",),
     finess_index=frozenset({"750012346"}),
+    suspended=False,
 )
 
 
@@ -85,14 +91,130 @@ def context() -> Any:
         clock=SimpleNamespace(now=lambda: NOW),
         settings=SimpleNamespace(query=QuerySettings()),
         today=lambda now: now.date(),
-        stance=lambda _: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
+        stance=lambda _, **__: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
         unreadable_records=0,
         suspended=False,
+        live=False,
+        upstream=None,
+        registry={PHARMACY.id: PHARMACY},
     )
 
 
-def body(birth_date: str = "1985-05-12", **members: Any) -> bytes:
-    return json.dumps({"beneficiary": {"nir": NIR, "birth_date": birth_date}, **members}).encode()
+def body(birth_date: str = "1985-05-12", nir: str = NIR, **members: Any) -> bytes:
+    return json.dumps({"beneficiary": {"nir": nir, "birth_date": birth_date}, **members}).encode()
+
+
+class FakeUpstream:
+    """Says what it is told to, when it is told to; counts who asks."""
+
+    def __init__(self, said: Any = None) -> None:
+        self.said = said
+        self.may_answer = asyncio.Event()
+        self.was_asked = asyncio.Event()
+        self.asked: list[tuple[str, Any]] = []
+
+    async def ask(self, caller: str, query: Any) -> Any:
+        self.asked.append((caller, query))
+        self.was_asked.set()
+        await self.may_answer.wait()
+        if isinstance(self.said, Exception):
+            raise self.said
+        return self.said
+
+
+def live(upstream: FakeUpstream) -> Any:
+    """A context in mode live."""
+
+    def stance(_: Any, *, upstream_failed: bool = False) -> Any:
+        members = {"mode": known.mode.value, "mode_order": 1, "notices": []}
+        return Stance(known.mode, 1, upstream_failed=upstream_failed), members
+
+    known = context()
+    known.mode, known.stance, known.live, known.upstream = Mode.LIVE, stance, True, upstream
+    return known
+
+
+NOBODY = SimpleNamespace(kind=SourceKind.UPSTREAM, heard=Heard(Status.UNKNOWN, (Reason.BENEFICIARY_UNKNOWN,)))
+
+
+async def ask_while(known: Any, change: Callable[[], None]) -> Any:
+    """Ask, and let the upstream answer once `change` has happened; the answer, or the error."""
+    asked = Answerer(known).answer(PHARMACY, body())
+    await known.upstream.was_asked.wait()
+    change()
+    known.upstream.may_answer.set()
+    (result,) = await asyncio.gather(asked, return_exceptions=True)
+    return json.loads(result)["answer"] if isinstance(result, bytes) else result
+
+
+async def test_in_mode_live_the_upstream_answers_and_the_journal_names_the_snapshot_beside_it():
+    known = live(FakeUpstream(NOBODY))
+    answer = await ask_while(known, lambda: None)
+    assert (answer["source"]["kind"], answer["degraded"], answer["mode"]) == ("upstream", False, "live")
+    assert [pending.snapshot for pending in known.journal.pendings] == [7]
+    assert [(caller, query.nir) for caller, query in known.upstream.asked] == [(PHARMACY.id, "1850575116001")]
+
+
+@pytest.mark.parametrize("said", [None, ZeroDivisionError()])
+async def test_where_the_upstream_says_nothing_the_snapshot_answers_and_says_why(said: Any):
+    answer = await ask_while(live(FakeUpstream(said)), lambda: None)
+    assert answer["source"]["kind"] == "snapshot"
+    assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+
+
+async def test_live_without_an_upstream_is_the_snapshot_and_says_so():
+    known = live(FakeUpstream())
+    known.upstream = None
+    answer = json.loads(await Answerer(known).answer(PHARMACY, body()))["answer"]
+    assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+
+
+async def test_a_fictitious_number_never_leaves_us():
+    known = live(FakeUpstream(NOBODY))
+    answer = json.loads(await Answerer(known).answer(PHARMACY, body(nir="2555555123030")))["answer"]
+    assert answer["reasons"] == ["identity_not_searchable"]
+    assert known.upstream.asked == []
+
+
+async def test_what_the_upstream_said_counts_no_more_once_an_order_cut_it_off():
+    known = live(FakeUpstream(NOBODY))
+    answer = await ask_while(known, lambda: setattr(known, "mode", Mode.DEGRADED))
+    assert (answer["mode"], answer["source"]["kind"]) == ("degraded", "snapshot")
+    assert answer["reasons"] == ["upstream_disabled", "beneficiary_unknown"]
+
+
+async def test_who_is_suspended_while_the_upstream_is_asked_gets_no_answer():
+    known = live(FakeUpstream(NOBODY))
+    suspended = SimpleNamespace(**{**vars(PHARMACY), "suspended": True})
+    result = await ask_while(known, lambda: known.registry.update({PHARMACY.id: suspended}))
+    assert isinstance(result, ClientSuspended)
+    assert known.journal.pendings == []
+
+
+async def test_nothing_is_recorded_for_a_caller_who_left_while_the_upstream_was_asked():
+    known = live(FakeUpstream(NOBODY))
+    asked = Answerer(known).answer(PHARMACY, body())
+    await known.upstream.was_asked.wait()
+    asked.cancel()
+    known.upstream.may_answer.set()
+    for _ in range(5):
+        await asyncio.sleep(0)
+    assert known.journal.pendings == []
+
+
+async def test_a_query_that_breaks_us_does_not_answer_twice_who_waits_for_the_upstream():
+    """The faulty one stays (its AMC is another operator's); the others of its turn wait for the upstream meanwhile."""
+    known = live(FakeUpstream(NOBODY))
+    known.knowledge = msgspec.structs.replace(known.knowledge, out_of_scope=frozenset({"0000000009"}))
+    known.snapshot.found["nir|1850575116001|1985-05-11|1"] = ZeroDivisionError()
+    answerer = Answerer(known)
+    waiting = answerer.answer(PHARMACY, body())
+    broken = [answerer.answer(PHARMACY, body("1985-05-11", amc="0000000009")) for _ in range(2)]
+    results = await asyncio.gather(*broken, return_exceptions=True)
+    assert [type(result) for result in results] == [ZeroDivisionError] * 2
+    known.upstream.may_answer.set()
+    assert json.loads(await waiting)["answer"]["source"]["kind"] == "upstream"
+    assert len(known.journal.pendings) == 1
 
 
 async def test_queries_of_one_turn_are_recorded_together_and_in_order():
