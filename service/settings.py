@@ -144,7 +144,7 @@ class UpstreamSettings(_Section, frozen=True, forbid_unknown_fields=True):
     cache_seconds: Annotated[float, Meta(ge=0)] = 30.0
     cache_entries: Count = 10_000
     window_seconds: Count = 10
-    minimum_calls: Count = 10
+    minimum_calls: Count = 5
     failure_percent: Percent = 50
     slow_percent: Percent = 80
     slow_ms: Count = 500
