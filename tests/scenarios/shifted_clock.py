@@ -7,10 +7,27 @@ from __future__ import annotations
 
 from pathlib import Path
 
-VARIABLE = "CLOCK_SHIFT_SECONDS"
 _FOLDER = Path(__file__).with_name("clock")
 
 
 def shifted(seconds: int) -> dict[str, str]:
     """Environment variables for such a process; none for no shift."""
-    return {"PYTHONPATH": str(_FOLDER), VARIABLE: str(seconds)} if seconds else {}
+    return {"PYTHONPATH": str(_FOLDER), "CLOCK_SHIFT_SECONDS": str(seconds)} if seconds else {}
+
+
+class SteppingClock:
+    """A clock that other processes read, set here while they run."""
+
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.step(0)
+
+    def step(self, seconds: int) -> None:
+        """Be so many seconds off from now on, in one step."""
+        aside = self._file.with_suffix(".new")
+        aside.write_text(str(seconds))
+        aside.replace(self._file)
+
+    def environment(self) -> dict[str, str]:
+        """Environment variables for such a process."""
+        return {"PYTHONPATH": str(_FOLDER), "CLOCK_SHIFT_FILE": str(self._file)}

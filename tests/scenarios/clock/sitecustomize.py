@@ -1,19 +1,27 @@
-"""Loaded by Python at its start where PYTHONPATH leads here: shifts the wall clock of this process."""
+"""Loaded by Python at its start where PYTHONPATH leads here: shifts the wall clock of this process.
+
+By a number of seconds, or by the number that stands in a file, read each time: such a clock can be set while it runs.
+"""
 
 from __future__ import annotations
 
 import datetime as dt
 import os
 import sys
+from pathlib import Path
 
-_SHIFT = dt.timedelta(seconds=float(os.environ["CLOCK_SHIFT_SECONDS"]))
+_FILE = os.environ.get("CLOCK_SHIFT_FILE")
 _REAL = dt.datetime
+
+
+def _shift() -> dt.timedelta:
+    return dt.timedelta(seconds=float(Path(_FILE).read_text() if _FILE else os.environ["CLOCK_SHIFT_SECONDS"]))
 
 
 class _Shifted(_REAL):
     @classmethod
     def now(cls, tz: dt.tzinfo | None = None) -> dt.datetime:  # type: ignore[override]
-        return _REAL.now(tz) + _SHIFT
+        return _REAL.now(tz) + _shift()
 
 
 if "stubs.population" in sys.orig_argv:
@@ -22,4 +30,4 @@ if "stubs.population" in sys.orig_argv:
 else:
     from service.clock import SystemClock
 
-    SystemClock.now = lambda _: _REAL.now(dt.UTC) + _SHIFT  # type: ignore[method-assign]
+    SystemClock.now = lambda _: _REAL.now(dt.UTC) + _shift()  # type: ignore[method-assign]
