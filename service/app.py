@@ -33,6 +33,8 @@ from service.snapshot.crashes import Crashes
 from service.snapshot.lookout import Lookout
 from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
+from service.upstream.consult import consultant
+from service.upstream_token import upstream_token
 from service.web import admin_api, routes
 from service.web.answering import Answerer
 from service.web.context import CONTEXT, Context
@@ -126,6 +128,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
         )
         follower.on_followed = pulse.nudge
         if server == "rights":
+            if settings.upstream.url:
+                context.upstream = consultant(settings.upstream, upstream_token(home, settings, clock), clock)
             context.journal = _journal(home, settings, slot, clock, fleet)
             await context.journal.start()
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
@@ -136,6 +140,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
         await pulse.close()
         await watcher.close()
         await follower.close()
+        if context.upstream is not None:
+            await context.upstream.close()
         if context.journal is not None:
             await context.journal.close()
         crashes.close()

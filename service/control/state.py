@@ -108,6 +108,16 @@ class View(msgspec.Struct, frozen=True):
         return own
 
 
+def live_since(view: View) -> dt.datetime | None:
+    """Since when the upstream may be asked: by the order about everything, else by the latest about one AMC."""
+    everywhere = view.mode_for(None)
+    if everywhere.mode == "suspended":
+        return None
+    if everywhere.mode == "live":
+        return everywhere.since
+    return max((mode.since for mode in view.modes.values() if mode.mode == "live" and mode.since), default=None)
+
+
 class State(msgspec.Struct, frozen=True):
     """All that the orders up to `version` say.
 

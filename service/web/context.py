@@ -16,15 +16,15 @@ from service.access.gate import Gate
 from service.clock import Clock
 from service.control.format import EVERYWHERE
 from service.control.ledger import LedgerStatus
-from service.control.state import View
+from service.control.state import View, live_since
 from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
-from service.rights.lookup import Upstream
 from service.rights.model import Knowledge, Mode, Stance
 from service.settings import Settings
 from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.opened import Snapshot
 from service.snapshot.supply import Facts, Served, Supply, served_extracts, supply_of
+from service.upstream.consult import Consultant
 from service.web.server import SERVER_NAME
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -50,7 +50,7 @@ class Context:
     ledger_status: Callable[[], LedgerStatus]
     lookout: Lookout
     journal: JournalWriter | None = None
-    upstream: Upstream | None = None
+    upstream: Consultant | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
     clock_suspect: bool = False
@@ -65,6 +65,7 @@ class Context:
     _today: dt.date = dt.date.min
     _minute: float = -1.0
     _served: Served | None = None
+    _modes_version: int | None = None
 
     @property
     def serves_rights(self) -> bool:
@@ -80,9 +81,13 @@ class Context:
         self, view: View, snapshot: Snapshot | None, knowledge: Knowledge | None, *, clock_suspect: bool
     ) -> None:
         """Take over a new view and the snapshot that goes with it: one step between two requests."""
+        if view.modes != self.view.modes:
+            self._modes_version = view.version
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
         self.live = any(mode.mode == "live" for mode in view.modes.values())
+        if self.upstream is not None:
+            self.upstream.follow(live_since(view), self._modes_version)
         self._served = self._what_serves()
         self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = None

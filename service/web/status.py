@@ -12,6 +12,7 @@ from service.control.format import EVERYWHERE
 from service.control.state import DEFAULT_MODE
 from service.rights.freshness import freshness
 from service.snapshot.supply import public_members
+from service.upstream.breaker import Phase
 from service.web.context import CONTEXT, Context
 from service.web.responses import json_response
 
@@ -38,7 +39,12 @@ async def status(request: web.Request) -> web.Response:
 
 def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
-    troubles = (*_of_the_journal(context), *_of_the_snapshot(context), *_of_what_is_followed(context))
+    troubles = (
+        *_of_the_journal(context),
+        *_of_the_snapshot(context),
+        *_of_the_upstream(context),
+        *_of_what_is_followed(context),
+    )
     return [{"code": code, "blocking": blocking, "detail": detail} for code, blocking, detail in troubles]
 
 
@@ -63,6 +69,18 @@ def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:
         yield "record_unreadable", False, f"{context.unreadable_records} answers since this worker began"
     if context.clock_suspect:
         yield "clock_suspect", False, "this machine's clock is behind a time already seen"
+
+
+def _of_the_upstream(context: Context) -> Iterator[_Trouble]:
+    """Where it is to be asked and cannot: the snapshot answers meanwhile."""
+    if not context.live or not context.serves_rights:
+        return
+    if context.upstream is None:
+        yield "upstream_missing", False, "mode live is ordered, and upstream.url is empty"
+        return
+    known = context.upstream.status()
+    if known.phase in (Phase.OPEN, Phase.HALF_OPEN):
+        yield "upstream_unavailable", False, f"{known.phase} since {timestamp(known.since)}, {known.last_error or 'slow'}"
 
 
 def _of_what_is_followed(context: Context) -> Iterator[_Trouble]:
@@ -96,10 +114,27 @@ def document(context: Context) -> dict[str, Any]:
             for scope, mode in sorted(modes.items())
         ],
         "snapshot": _snapshot(context, now),
+        "upstream": _upstream(context),
         "supply": public_members(context.supply(now)),
         "notices": context.notices(),
         "order_version": context.view.version,
         "readiness": readiness(context),
+    }
+
+
+def _upstream(context: Context) -> dict[str, Any] | None:
+    """How this worker stands with the upstream: its breaker, and what the calls of the last seconds came to."""
+    if context.upstream is None:
+        return None
+    known = context.upstream.status()
+    return {
+        "phase": known.phase,
+        "share_percent": known.share,
+        "since": timestamp(known.since),
+        "failure_percent": None if known.failure_percent is None else round(known.failure_percent),
+        "slow_percent": None if known.slow_percent is None else round(known.slow_percent),
+        "last_error": known.last_error,
+        "last_error_at": _optional(known.last_error_at),
     }
 
 
