@@ -11,7 +11,7 @@ import datetime as dt
 import hmac
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
@@ -66,7 +66,7 @@ class _Card(_Contract, frozen=True):
 
 
 class _Open(_Card, frozen=True, tag="open", kw_only=True):
-    rate_base: Annotated[str, Meta(pattern="^T[RM]$")]
+    rate_base: Literal["TR", "TM"]
     rates: Annotated[dict[_Text, _Percent | None], Meta(max_length=256)]
 
 
