@@ -37,7 +37,7 @@ def show(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 
 @app.command(name="set")
 def set_mode(
-    mode: Annotated[ModeName, Parameter(help="live needs an upstream, which cannot be configured yet.")],
+    mode: Annotated[ModeName, Parameter(help="live needs upstream.url in the settings.")],
     /,
     *,
     reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
@@ -52,8 +52,7 @@ def set_mode(
 ) -> int:
     """Set the mode of a scope, and return when every worker follows (status 3 if one does not)."""
     where, settings = open_home(home)
-    # No upstream can be configured yet.
-    check_mode(mode, upstream_configured=False)
+    check_mode(mode, upstream_configured=bool(settings.upstream.url))
     now = SystemClock().now()
     end = None if until is None else parse_until(until, now)
     target = parse_scope(scope)

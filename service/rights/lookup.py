@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Awaitable
 from typing import Protocol
 
 import msgspec
@@ -33,14 +32,6 @@ class Consulted(Protocol):
     @property
     def heard(self) -> Heard:
         """What it said."""
-        ...
-
-
-class Upstream(Protocol):
-    """The service we stand in for."""
-
-    def ask(self, caller: str, query: Query) -> Awaitable[Consulted | None]:
-        """What it says, within its budget of time; None where nothing that counts was heard. Never raises."""
         ...
 
 

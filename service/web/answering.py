@@ -35,11 +35,12 @@ from service.errors import (
 from service.journal.entries import Pending, Receipt
 from service.rights import question
 from service.rights.decide import Decision
-from service.rights.lookup import Consulted, decide_from, find_record, goes_upstream
+from service.rights.lookup import decide_from, find_record, goes_upstream
 from service.rights.model import Absence, Contract, Knowledge, Query, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
+from service.upstream.consult import Consulted
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
@@ -82,7 +83,7 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: list[_Case] = []
-        self._asking: set[asyncio.Future[Consulted | None]] = set()
+        self._asking: set[asyncio.Task[Consulted | None]] = set()
 
     def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
         """The whole response body, once it is recorded.
@@ -179,12 +180,12 @@ class Answerer:
                 staying.append(case)
                 continue
             case.away = True
-            task = asyncio.ensure_future(context.upstream.ask(case.client.id, case.query))
+            task = asyncio.create_task(context.upstream.ask(case.client.id, case.query))
             self._asking.add(task)
             task.add_done_callback(functools.partial(self._come_back, case))
         return staying
 
-    def _come_back(self, case: _Case, task: asyncio.Future[Consulted | None]) -> None:
+    def _come_back(self, case: _Case, task: asyncio.Task[Consulted | None]) -> None:
         self._asking.discard(task)
         case.away = False
         if case.future.done():  # the caller has gone: nothing is disclosed, nothing recorded

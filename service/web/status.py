@@ -80,7 +80,8 @@ def _of_the_upstream(context: Context) -> Iterator[_Trouble]:
         return
     known = context.upstream.status()
     if known.phase in (Phase.OPEN, Phase.HALF_OPEN):
-        yield "upstream_unavailable", False, f"{known.phase} since {timestamp(known.since)}, {known.last_error or 'slow'}"
+        detail = f"{known.phase} since {timestamp(known.since)}, {known.last_error or 'slow'}"
+        yield "upstream_unavailable", False, detail
 
 
 def _of_what_is_followed(context: Context) -> Iterator[_Trouble]:

@@ -38,6 +38,8 @@ def context(**members: Any) -> Any:
         "ledger_status": lambda: LedgerStatus(version=4, source="store"),
         "registry": SimpleNamespace(broken=frozenset()),
         "supply": supply,
+        "live": False,
+        "upstream": None,
     }
     return SimpleNamespace(**{**sound, **members})
 
@@ -50,6 +52,22 @@ def ledger(**members: Any) -> Any:
     return lambda: LedgerStatus(version=4, source="store", **members)
 
 
+def upstream(phase: str, last_error: str | None = None) -> Any:
+    known = SimpleNamespace(phase=phase, since=NOW, last_error=last_error)
+    return SimpleNamespace(status=lambda: known)
+
+
+@pytest.mark.parametrize("phase", ["closed", "ramp", "forced"])
+def test_an_upstream_that_is_asked_or_cut_off_by_an_order_is_no_trouble(phase: str):
+    assert readiness(context(live=True, upstream=upstream(phase))) == []
+
+
+def test_an_upstream_that_fails_matters_only_where_it_is_to_be_asked():
+    failing = upstream("open", "upstream_malformed")
+    assert readiness(context(live=False, upstream=failing)) == []
+    assert readiness(context(live=True, upstream=None, serves_rights=False)) == []
+
+
 def test_a_sound_worker_has_no_trouble():
     assert readiness(context()) == []
     assert readiness(context(journal=None, serves_rights=False, knowledge=None)) == []
@@ -58,6 +76,19 @@ def test_a_sound_worker_has_no_trouble():
 @pytest.mark.parametrize(
     ("members", "code", "blocking", "detail"),
     [
+        ({"live": True}, "upstream_missing", False, "mode live is ordered, and upstream.url is empty"),
+        (
+            {"live": True, "upstream": upstream("open", "upstream_malformed")},
+            "upstream_unavailable",
+            False,
+            "open since 2024-02-05T09:30:00Z, upstream_malformed",
+        ),
+        (
+            {"live": True, "upstream": upstream("half_open")},
+            "upstream_unavailable",
+            False,
+            "half_open since 2024-02-05T09:30:00Z, slow",
+        ),
         ({"journal": writer(writable=False, last_failure="OSError")}, "journal_unwritable", True, "OSError"),
         ({"journal": writer(register_failure="ChainBroken")}, "journal_register", False, "ChainBroken"),
         ({"knowledge": None, "refusal": "snapshot 5: …"}, "no_snapshot", True, "snapshot 5: …"),
