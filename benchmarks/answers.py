@@ -9,66 +9,23 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import signal
-import socket
 import statistics
-import subprocess
-import sys
 import tempfile
-import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import wire
 from machine import machine
+from servers import SERVE_RIGHTS, gunicorn, queries, relais, served
 
-ROOT = Path(__file__).parent.parent
 RESULTS = Path(__file__).parent / "results"
 CONNECTIONS = (1, 8, 32)
 BARE, DURABLE, UNSYNCED = "bare aiohttp", "relais, fsync", "relais, no fsync"
 PORTS = {BARE: 18080, DURABLE: 18081, UNSYNCED: 18082}
 
 
-def relais(home: Path, *arguments: str) -> str:
-    command = [sys.executable, "-m", "service", *arguments, "--home", str(home)]
-    return subprocess.run(command, check=True, capture_output=True, text=True, cwd=ROOT).stdout
-
-
-@contextmanager
-def served(command: list[str], environment: dict[str, str], port: int) -> Iterator[int]:
-    """A server pinned to core 0; yields its worker's pid."""
-    process = subprocess.Popen(["taskset", "-c", "0", *command], env={**os.environ, **environment}, cwd=ROOT)
-    try:
-        for _ in range(400):
-            children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            if children and listening(port):
-                break
-            time.sleep(0.05)
-        yield int(children[0])
-    finally:
-        process.send_signal(signal.SIGTERM)
-        process.wait(20)
-
-
-def listening(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex(("127.0.0.1", port)) == 0
-
-
 def cpu_seconds(pid: int) -> float:
     fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-def queries(home: Path, many: int) -> list[bytes]:
-    bodies = []
-    with (home / "demo" / "rows.ndjson").open("rb") as rows:
-        for line, _ in zip(rows, range(many), strict=False):
-            row = json.loads(line)
-            person = {name: row[name] for name in ("nir", "birth_date", "birth_rank")}
-            bodies.append(json.dumps({"beneficiary": person, "benefits": ["PH7", "PH4"]}).encode())
-    return bodies
 
 
 def measure(rounds: int, seconds: float, home: Path) -> list[dict[str, object]]:
@@ -79,28 +36,11 @@ def measure(rounds: int, seconds: float, home: Path) -> list[dict[str, object]]:
         name: [wire.post("/v1/rights", body, "" if name == BARE else token, port) for body in bodies]
         for name, port in PORTS.items()
     }
-    serve = [sys.executable, "-m", "service", "serve", "rights", "--home", str(home)]
-    bare = [
-        sys.executable,
-        "-m",
-        "gunicorn",
-        "bare:app",
-        "--chdir",
-        "benchmarks",
-        "-k",
-        "aiohttp.GunicornUVLoopWebWorker",
-        "-w",
-        "1",
-        "-b",
-        f"127.0.0.1:{PORTS[BARE]}",
-        "--no-control-socket",
-        "--log-level",
-        "warning",
-    ]
+    serve = [*SERVE_RIGHTS, str(home)]
     one = {"RELAIS_RIGHTS_WORKERS": "1"}
     samples: list[dict[str, object]] = []
     with (
-        served(bare, {}, PORTS[BARE]) as a,
+        served(gunicorn("bare:app", PORTS[BARE]), {}, PORTS[BARE]) as a,
         served(serve, {**one, "RELAIS_RIGHTS_PORT": str(PORTS[DURABLE])}, PORTS[DURABLE]) as b,
         served(
             serve, {**one, "RELAIS_RIGHTS_PORT": str(PORTS[UNSYNCED]), "RELAIS_JOURNAL_FSYNC": "false"}, PORTS[UNSYNCED]
