@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/scale.py --work DIR [--people 33000000] [STAGE…]
 
 Without stages, all of them in turn: rows, baseline, build, slim, verify, lookups, delta, load. Each adds its figures to
-benchmarks/results/scale.json, by the number of people, so that a long run may be taken up again. At 33 million people DIR needs about 75 GB and
-the whole some hours on two cores. Root lets it empty the page cache for the cold figures.
+benchmarks/results/scale.json, by the number of people, so that a long run may be taken up again. At 33 million people
+DIR needs about 75 GB and the whole some hours on two cores. Root lets it empty the page cache for the cold figures.
 """
 
 from __future__ import annotations
