@@ -130,7 +130,7 @@ def test_one_server_that_dies_takes_the_other_with_it(furnished: Desk):
     assert len(servers) == 2
     os.kill(int(servers[1]), signal.SIGKILL)
     assert process.wait(30) == 1
-    assert furnished.said().splitlines()[-1] == "relais: a server ended: stopping the other"
+    assert furnished.said().splitlines()[-1] == "relais: the admin server ended: stopping the rest"
     furnished.leaves_nothing()
 
 
