@@ -16,6 +16,7 @@ from typing import Final
 
 import structlog
 
+from service.control.pulse import Serving
 from service.control.state import Activation, View
 from service.errors import RelaisError
 from service.rights.model import Knowledge
@@ -100,13 +101,17 @@ class Follower:
         if self._opening is None or self._opening.done():
             self._opening = asyncio.create_task(self._open(), name="snapshot")
 
-    def serving(self) -> tuple[int | None, int]:
-        """The sequence and order version this worker serves; asked at each heartbeat, it looks at clock and supply."""
+    def serving(self) -> Serving:
+        """What this worker serves; asked at each heartbeat, it looks at clock and supply."""
         context = self._context
         if self._clock_suspect(context.knowledge, context.view) != context.clock_suspect:
             self._publish(context.view, context.snapshot, context.knowledge)
         self._log_supply()
-        return (None if context.snapshot is None else context.snapshot.sequence), context.view.version
+        return Serving(
+            sequence=None if context.snapshot is None else context.snapshot.sequence,
+            order_version=context.view.version,
+            upstream=None if context.upstream is None else context.upstream.status().phase,
+        )
 
     def _log_supply(self) -> None:
         """Say a warning once when it comes and once when it goes."""

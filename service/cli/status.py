@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Annotated, Any
@@ -53,6 +54,9 @@ def status(
     else:
         print(_headline(view))
         print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
+        phases = Counter(beat.upstream for beat in beats if beat.upstream is not None)
+        if phases:
+            print("upstream " + ", ".join(f"{phase} in {number}" for phase, number in sorted(phases.items())))
         for beat in beats if fleet else behind:
             print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
         print("\n".join(_supply_lines(supply)))
@@ -95,6 +99,7 @@ def _worker(beat: Heartbeat, *, follows: bool) -> dict[str, Any]:
         "pid": beat.pid,
         "sequence": beat.sequence,
         "order_version": beat.order_version,
+        "upstream": beat.upstream,
         "at": instant_text(beat.at),
         "follows": follows,
     }

@@ -20,7 +20,8 @@ _APPLICATION_ID: Final = 0x524C464C  # "RLFL"
 _SCHEMA: Final = """
 CREATE TABLE heartbeats (
     node TEXT NOT NULL, server TEXT NOT NULL, worker INTEGER NOT NULL, pid INTEGER NOT NULL, pid_space TEXT NOT NULL,
-    sequence INTEGER, order_version INTEGER NOT NULL, at TEXT NOT NULL, PRIMARY KEY (node, server, worker)
+    sequence INTEGER, order_version INTEGER NOT NULL, at TEXT NOT NULL, upstream TEXT,
+    PRIMARY KEY (node, server, worker)
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE segments (
     journal TEXT PRIMARY KEY, node TEXT NOT NULL, worker INTEGER NOT NULL, header_sha256 TEXT NOT NULL,
@@ -40,7 +41,10 @@ Server = Literal["rights", "admin"]
 
 
 class Heartbeat(msgspec.Struct, frozen=True):
-    """What one worker serves. `pid_space` names the process numbering its `pid` belongs to (containers differ)."""
+    """What one worker serves. `pid_space` names the process numbering its `pid` belongs to (containers differ).
+
+    `upstream` is the phase of its breaker, None where it asks no upstream.
+    """
 
     node: str
     server: Server
@@ -50,6 +54,7 @@ class Heartbeat(msgspec.Struct, frozen=True):
     sequence: int | None
     order_version: int
     at: dt.datetime
+    upstream: str | None = None
 
 
 class Segment(msgspec.Struct, frozen=True):
@@ -82,9 +87,19 @@ class FleetStore:
 
     def beat(self, beat: Heartbeat) -> None:
         """Replace what this worker said before."""
-        row = (*(getattr(beat, name) for name in _BEAT_MEMBERS[:-1]), instant_text(beat.at))
+        row = tuple(instant_text(beat.at) if name == "at" else getattr(beat, name) for name in _BEAT_MEMBERS)
         statement = f"REPLACE INTO heartbeats ({', '.join(_BEAT_MEMBERS)}) VALUES ({', '.join('?' * len(row))})"  # noqa: S608 - names of our own
         self._database.write(lambda connection: connection.execute(statement, row).close())
+
+    def prepare(self) -> None:
+        """Bring a store made by an earlier version up to this one's columns."""
+
+        def add_missing(connection: sqlite3.Connection) -> None:
+            columns = {column[1] for column in connection.execute("PRAGMA table_info(heartbeats)")}
+            if "upstream" not in columns:
+                connection.execute("ALTER TABLE heartbeats ADD COLUMN upstream TEXT")
+
+        self._database.write(add_missing)
 
     def retire(self, node: str, server: Server, worker: int) -> None:
         """Forget a worker that stops in good order."""
@@ -96,9 +111,7 @@ class FleetStore:
 
         A beat from the future (the clock went back) is as old as one from the past.
         """
-        query = f"SELECT {', '.join(_BEAT_MEMBERS)} FROM heartbeats ORDER BY node, server, worker"  # noqa: S608 - names of our own
-        rows = self._database.read(lambda connection: connection.execute(query).fetchall())
-        beats = [_heartbeat(row) for row in rows]
+        beats = [_heartbeat(row) for row in self._database.read(_read_heartbeats)]
         return [beat for beat in beats if abs((now - beat.at).total_seconds()) <= LIVE_SECONDS and not _is_dead(beat)]
 
     def open_segment(self, journal: str, node: str, worker: int, header_sha256: str, at: str) -> None:
@@ -159,9 +172,16 @@ def pid_space() -> str:
         return ""
 
 
-def _heartbeat(row: tuple[Any, ...]) -> Heartbeat:
+def _read_heartbeats(connection: sqlite3.Connection) -> list[dict[str, Any]]:
+    """Each by its columns' names: a store that no server of this version has opened yet lacks the last."""
+    found = connection.execute("SELECT * FROM heartbeats ORDER BY node, server, worker")
+    names = [column[0] for column in found.description]
+    return [dict(zip(names, row, strict=True)) for row in found]
+
+
+def _heartbeat(row: dict[str, Any]) -> Heartbeat:
     try:
-        return msgspec.convert(dict(zip(_BEAT_MEMBERS, row, strict=True)), Heartbeat)
+        return msgspec.convert(row, Heartbeat)
     except msgspec.ValidationError as error:
         raise StoreUnavailable("the store of heartbeats holds something else") from error
 

@@ -46,4 +46,5 @@ def wait_for_fleet(
 def describe_worker(beat: Heartbeat) -> str:
     """A worker and what it serves, in one line."""
     snapshot = "no snapshot" if beat.sequence is None else f"snapshot {beat.sequence}"
-    return f"{beat.node} {beat.server} worker {beat.worker}: order {beat.order_version}, {snapshot}"
+    upstream = "" if beat.upstream is None else f", upstream {beat.upstream}"
+    return f"{beat.node} {beat.server} worker {beat.worker}: order {beat.order_version}, {snapshot}{upstream}"

@@ -6,14 +6,21 @@ import asyncio
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Final, NamedTuple
 
 from service.clock import Clock
 from service.control.fleet import FleetStore, Heartbeat, Server, pid_space
 from service.errors import StoreUnavailable
 
-#: What a worker serves: the snapshot's sequence, and the order it follows.
-Serving = tuple[int | None, int]
+
+class Serving(NamedTuple):
+    """What a worker serves: the snapshot's sequence, the order it follows, and its breaker's phase."""
+
+    sequence: int | None
+    order_version: int
+    upstream: str | None = None
+
+
 #: A beat that meets a locked store is repeated sooner than the next is due.
 _RETRY_SECONDS: Final = 0.2
 
@@ -38,6 +45,7 @@ class Pulse:
         self._node, self._server, self._worker = node, server, worker
         self._heartbeat_seconds = heartbeat_seconds
         self._nudged = asyncio.Event()
+        self._prepared = False
         self._task: asyncio.Task[None] | None = None
         #: Beats that failed since the last that succeeded.
         self.failures = 0
@@ -71,18 +79,22 @@ class Pulse:
             await self._beat()
 
     async def _beat(self) -> None:
-        sequence, order_version = self._serving()
+        serving = self._serving()
         beat = Heartbeat(
             node=self._node,
             server=self._server,
             worker=self._worker,
             pid=os.getpid(),
             pid_space=pid_space(),
-            sequence=sequence,
-            order_version=order_version,
+            sequence=serving.sequence,
+            order_version=serving.order_version,
             at=self._clock.now(),
+            upstream=serving.upstream,
         )
         try:
+            if not self._prepared:
+                await asyncio.to_thread(self._fleet.prepare)
+                self._prepared = True
             await asyncio.to_thread(self._fleet.beat, beat)
         except StoreUnavailable:
             self.failures += 1

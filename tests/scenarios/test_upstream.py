@@ -75,6 +75,11 @@ def test_an_upstream_broken_answers_from_the_snapshot_and_mended_returns(live: I
     ready = live.request("GET", "/readyz")
     assert ready.status == 200
     assert "upstream_unavailable" in {reason["code"] for reason in ready.json()["reasons"]}
+    wait_until(
+        lambda: "upstream open in 2" in live.relais("status").stdout or "half_open" in live.relais("status").stdout,
+        20,
+        lambda: f"not told: {live.relais('status').stdout}",
+    )
     asked = visiodroits.counts()["asked"]
     assert asked < 40, "nobody noticed that it fails"
     visiodroits.mend()

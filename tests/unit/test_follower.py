@@ -40,6 +40,7 @@ class FakeContext:
     def __init__(self) -> None:
         self.clock = SimpleNamespace(now=lambda: NOW)
         self.registry = SimpleNamespace(update=lambda _: None)
+        self.upstream = None
         self.view = State().view(NOW)
         self.snapshot: Any = None
         self.knowledge: Any = None

@@ -43,5 +43,5 @@ def test_a_token_says_who_we_are_there_and_each_is_another(tmp_path: Path):
 
 
 def test_a_key_that_is_not_there_stops_the_start(tmp_path: Path):
-    with pytest.raises(SettingsError, match="upstream.key"):
+    with pytest.raises(SettingsError, match=r"upstream\.key"):
         upstream_token(Home(tmp_path), settings(client="relais", key="missing.jwk"), CLOCK)

@@ -6,12 +6,14 @@ import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from service.control.fleet import FleetStore, Heartbeat, Segment, pid_space
+from service.control.format import instant_text
 from service.errors import ChainBroken, StoreUnavailable
 from tests.unit.control.control_chain import NOON
 
@@ -35,6 +37,21 @@ def test_last_beat_of_each_worker_is_kept(fleet: FleetStore):
     assert fleet.live(NOON) == [beat(1, server="admin"), beat(1), beat(2, order_version=8, sequence=None)]
     fleet.retire("n", "rights", 2)
     assert len(fleet.live(NOON)) == 2
+
+
+def test_a_store_of_before_there_was_an_upstream_is_read_and_brought_up(fleet: FleetStore, tmp_path: Path):
+    with closing(sqlite3.connect(tmp_path / "fleet.db")) as earlier:
+        earlier.execute("ALTER TABLE heartbeats DROP COLUMN upstream")
+        row = ("n", "rights", 1, os.getpid(), pid_space(), 42, 7, instant_text(NOON))
+        earlier.execute("INSERT INTO heartbeats VALUES (?, ?, ?, ?, ?, ?, ?, ?)", row)
+        earlier.commit()
+    assert fleet.live(NOON) == [beat(1)]
+    with pytest.raises(StoreUnavailable):
+        fleet.beat(beat(2, upstream="open"))
+    for _ in range(2):
+        fleet.prepare()
+    fleet.beat(beat(2, upstream="open"))
+    assert fleet.live(NOON)[-1].upstream == "open"
 
 
 def test_reader_waits_while_a_beat_ends(tmp_path: Path):

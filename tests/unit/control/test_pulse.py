@@ -7,7 +7,7 @@ import pytest
 
 from service.clock import SystemClock
 from service.control.fleet import FleetStore
-from service.control.pulse import Pulse
+from service.control.pulse import Pulse, Serving
 
 
 async def until(condition) -> None:  # noqa: ANN001 - any callable
@@ -24,7 +24,7 @@ async def test_beats_at_once_when_nudged_and_retires_at_the_end(tmp_path: Path):
     pulse = Pulse(fleet, clock, lambda: serving[-1], node="n", server="rights", worker=1, heartbeat_seconds=60)
     await pulse.start()
     assert [(b.sequence, b.order_version) for b in fleet.live(clock.now())] == [(None, 0)]
-    serving.append((42, 7))
+    serving.append(Serving(42, 7))
     pulse.nudge()
     await until(lambda: [(b.sequence, b.order_version) for b in fleet.live(clock.now())] == [(42, 7)])
     await pulse.close()
@@ -34,7 +34,7 @@ async def test_beats_at_once_when_nudged_and_retires_at_the_end(tmp_path: Path):
 
 async def test_lost_store_is_counted_and_tried_again(tmp_path: Path):
     fleet = FleetStore(tmp_path / "fleet.db")
-    pulse = Pulse(fleet, SystemClock(), lambda: (1, 1), node="n", server="admin", worker=1, heartbeat_seconds=60)
+    pulse = Pulse(fleet, SystemClock(), lambda: Serving(1, 1), node="n", server="admin", worker=1, heartbeat_seconds=60)
     await pulse.start()
     assert pulse.failures == 1
     FleetStore.create(tmp_path / "fleet.db")
@@ -48,7 +48,7 @@ async def test_a_nudge_just_before_the_end_does_not_keep_it_from_ending(tmp_path
     FleetStore.create(tmp_path / "fleet.db")
     fleet = FleetStore(tmp_path / "fleet.db")
     identity = {"node": "n", "server": "rights", "worker": 0, "heartbeat_seconds": 60.0}
-    pulse = Pulse(fleet, SystemClock(), lambda: (1, 1), **identity)
+    pulse = Pulse(fleet, SystemClock(), lambda: Serving(1, 1), **identity)
     await pulse.start()
     await asyncio.sleep(0)
     pulse.nudge()
