@@ -20,7 +20,7 @@ async def until(condition) -> None:  # noqa: ANN001 - any callable
 
 async def test_beats_at_once_when_nudged_and_retires_at_the_end(tmp_path: Path):
     FleetStore.create(tmp_path / "fleet.db")
-    fleet, clock, serving = FleetStore(tmp_path / "fleet.db"), SystemClock(), [(None, 0)]
+    fleet, clock, serving = FleetStore(tmp_path / "fleet.db"), SystemClock(), [Serving(None, 0)]
     pulse = Pulse(fleet, clock, lambda: serving[-1], node="n", server="rights", worker=1, heartbeat_seconds=60)
     await pulse.start()
     assert [(b.sequence, b.order_version) for b in fleet.live(clock.now())] == [(None, 0)]
