@@ -53,7 +53,7 @@ class Budgets(msgspec.Struct, frozen=True):
 
 
 #: Budgets of a class for a client (of a hub: for each FINESS) whose registration names none.
-CLASS_BUDGETS: Final[Mapping[ClientClass, Budgets]] = dict.fromkeys(ClientClass, Budgets(800, 60, 300))
+CLASS_BUDGETS: Final[Mapping[str, Budgets]] = dict.fromkeys(ClientClass, Budgets(800, 60, 300))
 
 
 class Client(msgspec.Struct, frozen=True):

@@ -16,7 +16,8 @@ from service.control.database import COMMAND_BUSY_SECONDS, Database, create_data
 from service.control.format import instant_text
 from service.errors import ChainBroken, StoreUnavailable
 
-_APPLICATION_ID: Final = 0x524C464C  # "RLFL"
+#: "RLFL": what marks the file as this store.
+APPLICATION_ID: Final = 0x524C464C
 _SCHEMA: Final = """
 CREATE TABLE heartbeats (
     node TEXT NOT NULL, server TEXT NOT NULL, worker INTEGER NOT NULL, pid INTEGER NOT NULL, pid_space TEXT NOT NULL,
@@ -78,12 +79,12 @@ class FleetStore:
 
     def __init__(self, path: Path, busy_seconds: float = _BUSY_SECONDS) -> None:
         # Only commands read here, and they may wait.
-        self._database = Database(path, _APPLICATION_ID, "NORMAL", busy_seconds, COMMAND_BUSY_SECONDS)
+        self._database = Database(path, APPLICATION_ID, "NORMAL", busy_seconds, COMMAND_BUSY_SECONDS)
 
     @staticmethod
     def create(path: Path) -> None:
         """A new, empty store. Raises `OperatorError` if there is one."""
-        create_database(path, _APPLICATION_ID, _SCHEMA)
+        create_database(path, APPLICATION_ID, _SCHEMA)
 
     def beat(self, beat: Heartbeat) -> None:
         """Replace what this worker said before."""

@@ -37,6 +37,7 @@ _AMC: Final = re.compile(r"[0-9]{10}")
 _Body = TypeVar("_Body", bound=msgspec.Struct)
 
 ModeName = Literal["live", "degraded", "suspended"]
+Severity = Literal["info", "warning", "critical"]
 #: An order's version and its compact JWS, unverified.
 StoredOrder = tuple[int, str]
 Instant = Annotated[dt.datetime, msgspec.Meta(tz=True)]
@@ -119,7 +120,7 @@ class NoticePut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename=
     """Body of `notice.put`: shown from `from` (at once when null) until the order's end."""
 
     id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
-    severity: Literal["info", "warning", "critical"]
+    severity: Severity
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=NOTICE_CHARACTERS)]
     since: Instant | None = None
 

@@ -19,11 +19,10 @@ from service.control.format import (
     ORDER_TYP,
     Order,
     StoredOrder,
-    check_order,
     order_digest,
     order_payload,
-    to_milliseconds,
 )
+from service.control.intent import Intent, draft_order
 from service.control.orders import fold, fold_all
 from service.control.replica import Replica
 from service.control.state import State
@@ -32,20 +31,11 @@ from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavail
 from service.jwk import PrivateKey, PublicKey
 from service.jws import sign_compact
 
+#: Whoever issues an order needs both.
+__all__ = ["Intent", "Ledger", "LedgerStatus"]
+
 #: Somebody else's order between our reading and our append is rare; eight in a row is a loop.
 _APPEND_TRIES: Final = 8
-
-
-class Intent(msgspec.Struct, frozen=True, kw_only=True):
-    """What somebody wants ordered. It becomes an `Order` with a number, a time and a link to the one before."""
-
-    kind: str
-    scope: str
-    body: Mapping[str, Any]
-    reason: str
-    actor: str
-    until: dt.datetime | None = None
-    approved_by: str | None = None
 
 
 class LedgerStatus(msgspec.Struct, frozen=True):
@@ -89,6 +79,11 @@ class Ledger:
     def status(self) -> LedgerStatus:
         """What the state rests on."""
         return self._status
+
+    @property
+    def keys(self) -> Mapping[str, PublicKey]:
+        """The keys orders may be signed by, by kid."""
+        return self._keys
 
     @property
     def store(self) -> OrderStore:
@@ -251,19 +246,7 @@ class Ledger:
 
 def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:
     """The order an intent would become. Raises for one that may not be given: it must not enter the chain."""
-    order = Order(
-        version=kept.state.version + 1,
-        at=to_milliseconds(now),
-        actor=intent.actor,
-        kind=intent.kind,
-        scope=intent.scope,
-        body=dict(intent.body),
-        reason=intent.reason,
-        until=None if intent.until is None else to_milliseconds(intent.until),
-        approved_by=intent.approved_by,
-        previous=order_digest(kept.head[1]) if kept.head else None,
-    )
-    check_order(order)
+    order = draft_order(intent, kept.state, now, order_digest(kept.head[1]) if kept.head else None)
     fold(kept.state, order)
     return order
 

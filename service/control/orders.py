@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 
@@ -43,7 +43,17 @@ __all__ = [
     "order_digest",
     "order_payload",
     "parse_order",
+    "subject_of",
 ]
+
+
+def subject_of(kind: str, scope: str, body: Mapping[str, Any]) -> str:
+    """What an order is about, and what no other order may have changed since its author looked.
+
+    `mode <scope>`, `client <id>` or `notice <id>`; `snapshot`, for there is only one that serves.
+    """
+    family = kind.partition(".")[0]
+    return {"snapshot": family, "notice": f"{family} {body.get('id')}"}.get(family, f"{family} {scope}")
 
 
 def fold(state: State, order: Order) -> State:
@@ -66,11 +76,12 @@ def fold_all(state: State, orders: Iterable[Order]) -> State:
         pin=state.pin,
         floor=state.floor,
         quarantine=state.quarantine,
+        touched=dict(state.touched),
     )
     version = state.version
     for order in orders:
         _APPLY[order_kind(order)](draft, order)
-        version = order.version
+        version = draft.touched[subject_of(order.kind, order.scope, order.body)] = order.version
     return State(
         version=version,
         modes=draft.modes,
@@ -80,6 +91,7 @@ def fold_all(state: State, orders: Iterable[Order]) -> State:
         floor=draft.floor,
         notices=draft.notices,
         quarantine=draft.quarantine,
+        touched=draft.touched,
     )
 
 
@@ -94,6 +106,7 @@ class _Draft:
     pin: Pin | None
     floor: Floor | None
     quarantine: tuple[range, ...]
+    touched: dict[str, int]
 
 
 def _set_mode(draft: _Draft, order: Order) -> None:

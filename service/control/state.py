@@ -122,7 +122,7 @@ class State(msgspec.Struct, frozen=True):
     """All that the orders up to `version` say.
 
     `modes` keeps, for each scope, the orders a later end may uncover; `quarantine` the sequences that pins left above
-    them, for good.
+    them, for good; `touched` the last order about each subject (`orders.subject_of`), also where it left nothing.
     """
 
     version: int = 0
@@ -133,6 +133,7 @@ class State(msgspec.Struct, frozen=True):
     floor: Floor | None = None
     notices: Mapping[str, Notice] = {}
     quarantine: tuple[range, ...] = ()
+    touched: Mapping[str, int] = {}
 
     def is_quarantined(self, sequence: int) -> bool:
         """Whether a pin left this snapshot above it: it is neither activated nor pinned again."""

@@ -41,13 +41,13 @@ from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
 from service.upstream.consult import Consulted
+from service.uuid7 import UUID7_BYTES, uuid7
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
 _LOG: Final = structlog.get_logger(__name__)
 _OPENING_BYTES: Final = 16
-_ID_BYTES: Final = 10
-_CHANCE_BYTES: Final = _OPENING_BYTES + _ID_BYTES
+_CHANCE_BYTES: Final = _OPENING_BYTES + UUID7_BYTES
 
 
 class _Case:
@@ -232,12 +232,6 @@ class Answerer:
             members["for"] = {"client": case.client.id, "finess": query.finess}
             members["asked"] = b64u(commitment(case.opening, case.asked))
             members["service_date"] = query.service_date.isoformat()
-
-
-def uuid7(milliseconds: int, chance: bytes) -> str:
-    """A UUIDv7 (RFC 9562 §5.7) from Unix milliseconds and 10 random bytes."""
-    time, random = f"{milliseconds:012x}", chance.hex()
-    return f"{time[:8]}-{time[8:]}-7{random[:3]}-{'89ab'[chance[9] & 3]}{random[3:6]}-{random[6:18]}"
 
 
 def commitment(opening: bytes, message: bytes) -> bytes:

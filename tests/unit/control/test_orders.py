@@ -234,3 +234,12 @@ def test_a_thousand_orders_fold_fast():
     started = time.perf_counter()
     fold_all(State(), orders)
     assert time.perf_counter() - started < 0.5
+
+
+def test_the_last_order_about_each_subject_is_known_also_where_it_left_nothing():
+    notice = make_order(kind="notice.put", scope=AMC, body={"id": "n", "severity": "info", "text": "Bonjour."})
+    withdrawn = make_order(kind="notice.withdraw", body={"id": "n"})
+    cleared = make_order(kind="mode.clear", scope=AMC)
+    state = state_of(make_order(scope=AMC), activate(1), cleared, notice, client_order("client.register"), withdrawn)
+    assert state.touched == {f"mode {AMC}": 3, "snapshot": 2, "notice n": 6, "client pharm": 5}
+    assert fold(state, pin(1, version=7)).touched["snapshot"] == 7

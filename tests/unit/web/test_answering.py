@@ -6,7 +6,6 @@ import asyncio
 import datetime as dt
 import hmac
 import json
-import uuid
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -31,7 +30,7 @@ from service.rights.heard import Heard
 from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance, Status
 from service.rights.reasons import Reason
 from service.settings import QuerySettings
-from service.web.answering import Answerer, commitment, uuid7
+from service.web.answering import Answerer, commitment
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
 NIR = "185057511600159"
@@ -291,9 +290,3 @@ async def test_a_caller_who_left_takes_nobody_along():
 @given(st.binary(min_size=16, max_size=16), st.binary())
 def test_the_commitment_is_hmac_sha256(opening: bytes, message: bytes):
     assert commitment(opening, message) == hmac.digest(opening, message, "sha256")
-
-
-@given(st.integers(0, 2**48 - 1), st.binary(min_size=10, max_size=10))
-def test_an_id_is_a_uuid_of_version_7_that_holds_its_time(milliseconds: int, chance: bytes):
-    made = uuid.UUID(uuid7(milliseconds, chance))
-    assert (made.version, made.variant, made.int >> 80) == (7, uuid.RFC_4122, milliseconds)

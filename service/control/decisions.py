@@ -1,0 +1,202 @@
+"""How an order comes to be: at once where it tightens, by a second person's approval where it loosens.
+
+The rule binds whoever goes through here: every command and the admin server. It keeps one person, or one stolen
+credential, from loosening anything; it cannot keep away somebody who holds the order key itself.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+from collections.abc import Callable, Mapping
+from typing import Final
+
+import msgspec
+
+from service.control.format import Order, check_reason, to_milliseconds
+from service.control.intent import Intent
+from service.control.ledger import Ledger
+from service.control.loosening import ClassLimits, loosens
+from service.control.orders import subject_of
+from service.control.proposals import Proposal, ProposalStore
+from service.control.state import State
+from service.errors import Conflict, ControlError, StoreUnavailable, VersionConflict
+from service.jwk import PrivateKey
+from service.uuid7 import UUID7_BYTES, uuid7
+
+#: What makes two proposals the same: to give one again makes no second one.
+_SAME: Final = ("actor", "kind", "scope", "body", "reason", "until", "seen")
+
+
+class Decisions:
+    """Gives orders on a ledger, or proposes them. Methods block (disk): call them from a thread where a loop runs."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        proposals: ProposalStore,
+        key: PrivateKey,
+        *,
+        two_person: bool,
+        proposal_hours: int,
+        class_limits: Mapping[str, ClassLimits],
+    ) -> None:
+        """`class_limits` as for `loosens`; with `two_person` false whoever may order may also loosen."""
+        self._ledger = ledger
+        self._proposals = proposals
+        self._key = key
+        self._two_person = two_person
+        self._waits = dt.timedelta(hours=proposal_hours)
+        self._class_limits = class_limits
+
+    @property
+    def ledger(self) -> Ledger:
+        """The orders it decides on."""
+        return self._ledger
+
+    def decide(
+        self, intent: Intent, now: dt.datetime, expected: Callable[[State], None] | None = None
+    ) -> Order | Proposal:
+        """The order an intent became, or the proposal where it loosens something and takes a second person.
+
+        `expected` as for `Ledger.issue`; raises as it does, and `Conflict` where too many proposals wait.
+        """
+        self._ledger.refresh()
+        state = self._ledger.state
+        clause = self._loosened(state, intent, now)
+        if clause is not None:
+            if expected is not None:
+                expected(state)
+            return self._propose(intent, now, state, clause)
+
+        def as_judged(current: State) -> None:
+            if expected is not None:
+                expected(current)
+            if current.version != state.version and self._loosened(current, intent, now) is not None:
+                raise VersionConflict("after another order just given, this one takes a second person: try again")
+
+        return self._ledger.issue(intent, self._key, now, as_judged)
+
+    def approve(self, proposal_id: str, actor: str, now: dt.datetime) -> Order:
+        """The order a proposal became, with its author and `actor` as the second person.
+
+        Raises `NotFound`, and `Conflict` where `actor` is its author, it was decided, it is over or tampered with, or
+        what it would change has been changed since; otherwise as `Ledger.issue`. Of two approvals at once, one gives
+        the order.
+        """
+        given: list[Order] = []
+
+        def work(proposal: Proposal) -> Proposal:
+            self._check_waits(proposal, now)
+            if actor == proposal.actor:
+                raise Conflict("whoever proposed it cannot approve it: that takes somebody else")
+            given.append(self._order(proposal, actor, now))
+            return _decided(proposal, actor, now, state="approved", order=given[0].version)
+
+        try:
+            self._proposals.decide(proposal_id, work)
+        except StoreUnavailable:
+            # The order is in force; the proposal, as it stands, contradicts it and cannot be approved again.
+            if not given:
+                raise
+        return given[0]
+
+    def reject(self, proposal_id: str, actor: str, reason: str, now: dt.datetime) -> Proposal:
+        """The proposal, rejected; whoever made it may take it back so.
+
+        Raises `InvalidField` for a reason that may not be kept, `NotFound`, and `Conflict` where it waits no more.
+        """
+        check_reason(reason)
+
+        def work(proposal: Proposal) -> Proposal:
+            self._check_waits(proposal, now)
+            return _decided(proposal, actor, now, state="rejected", decided_reason=reason)
+
+        return self._proposals.decide(proposal_id, work)
+
+    def proposals(self, now: dt.datetime) -> list[Proposal]:
+        """All that are kept, oldest first, each as it stands now. Raises `StoreUnavailable`."""
+        self._follow()
+        return [self._seen_at(proposal, now) for proposal in self._proposals.all()]
+
+    def get(self, proposal_id: str, now: dt.datetime) -> Proposal:
+        """One as it stands now. Raises `NotFound`, `Conflict` for one that was tampered with, `StoreUnavailable`."""
+        self._follow()
+        return self._seen_at(self._proposals.get(proposal_id), now)
+
+    def close(self) -> None:
+        """Let go of both stores."""
+        self._proposals.close()
+        self._ledger.close()
+
+    def _loosened(self, state: State, intent: Intent, now: dt.datetime) -> str | None:
+        return loosens(state, intent, now, self._class_limits) if self._two_person else None
+
+    def _propose(self, intent: Intent, now: dt.datetime, state: State, clause: str) -> Proposal:
+        at = to_milliseconds(now)
+        until = None if intent.until is None else to_milliseconds(intent.until)
+        proposal = Proposal(
+            id=uuid7(int(now.timestamp() * 1000), os.urandom(UUID7_BYTES)),
+            at=at,
+            actor=intent.actor,
+            kind=intent.kind,
+            scope=intent.scope,
+            body=dict(intent.body),
+            reason=intent.reason,
+            until=until,
+            ends=at + self._waits if until is None else min(until, at + self._waits),
+            loosens=clause,
+            seen=_last_about(state, intent),
+        )
+        for waiting in self.proposals(now):
+            if waiting.state == "waiting" and all(getattr(waiting, one) == getattr(proposal, one) for one in _SAME):
+                return waiting
+        self._proposals.add(proposal, now)
+        return proposal
+
+    def _order(self, proposal: Proposal, actor: str, now: dt.datetime) -> Order:
+        intent = Intent(
+            kind=proposal.kind,
+            scope=proposal.scope,
+            body=proposal.body,
+            reason=proposal.reason,
+            actor=proposal.actor,
+            until=proposal.until,
+            approved_by=actor,
+        )
+
+        def unchanged(state: State) -> None:
+            last = _last_about(state, proposal)
+            if last != proposal.seen:
+                raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
+
+        return self._ledger.issue(intent, self._key, now, unchanged)
+
+    def _follow(self) -> None:
+        """What has been ordered since makes proposals over; while the store is lost, what is known must do."""
+        with contextlib.suppress(ControlError):
+            self._ledger.refresh()
+
+    def _check_waits(self, proposal: Proposal, now: dt.datetime) -> None:
+        if proposal.state != "waiting":
+            raise Conflict(f"this proposal was {proposal.state} already, by {proposal.decided_by}")
+        if now >= proposal.ends:
+            raise Conflict("this proposal is over: propose it anew")
+
+    def _seen_at(self, proposal: Proposal, now: dt.datetime) -> Proposal:
+        """One that waits is over once its end has passed, or what it would change was changed."""
+        if proposal.state != "waiting":
+            return proposal
+        if now < proposal.ends and _last_about(self._ledger.state, proposal) == proposal.seen:
+            return proposal
+        return msgspec.structs.replace(proposal, state="over")
+
+
+def _last_about(state: State, what: Intent | Proposal) -> int:
+    """The last order about the same subject, 0 where there is none."""
+    return state.touched.get(subject_of(what.kind, what.scope, what.body), 0)
+
+
+def _decided(proposal: Proposal, actor: str, now: dt.datetime, **members: object) -> Proposal:
+    return msgspec.structs.replace(proposal, decided_by=actor, decided_at=to_milliseconds(now), **members)
