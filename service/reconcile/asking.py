@@ -27,6 +27,10 @@ class Upstream(Protocol):
         """Its answer. Raises `UpstreamUnavailable`, `UpstreamMalformed`."""
         ...
 
+    async def close(self) -> None:
+        """Close its connections."""
+        ...
+
 
 class Asking:
     """One run over recorded answers. `repeated` are the keys of questions that come again: asked once."""

@@ -46,6 +46,8 @@ class Progress:
 
     def __init__(self, about: About, file: IO[bytes]) -> None:
         self.about: Final = about
+        #: How many answers are compared.
+        self.compared = 0
         self._file = file
         self._done: defaultdict[str, dict[int, tuple[Outcome, ...]]] = defaultdict(dict)
         # Few outcomes differ from one another, and a run may hold millions.
@@ -84,9 +86,6 @@ class Progress:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def __len__(self) -> int:
-        return sum(map(len, self._done.values()))
-
     def close(self) -> None:
         """Close the file."""
         self._file.close()
@@ -100,6 +99,7 @@ class Progress:
         line = msgspec.json.encode(_Line(place.journal, place.n, outcomes)) + b"\n"
         if self._file.write(line) != len(line):
             raise OSError("the disk took only a part of a line of progress")
+        self.compared += 1
 
     def _take(self, lines: list[bytes]) -> None:
         """Remember whole lines up to the first that is none, and write on from there."""
@@ -110,6 +110,7 @@ class Progress:
             except msgspec.MsgspecError:
                 break
             self._done[told.journal][told.n] = self._alike.setdefault(told.outcomes, told.outcomes)
+            self.compared += 1
             end += len(line) + 1
         self._file.seek(end)
         self._file.truncate()
