@@ -101,8 +101,8 @@ class Reconciliation:
             tally = asyncio.run(_asked(asking, upstream, answers, plan.at_once, meter, read.answers))
         except UpstreamUnavailable as error:
             raise UpstreamUnavailable(
-                f"the upstream keeps failing ({error.detail}): {progress.compared} of {read.answers} answers are compared; "
-                "the same command goes on from there"
+                f"the upstream keeps failing ({error.detail}): {progress.compared} of {read.answers} answers "
+                "are compared; the same command goes on from there"
             ) from None
         at = instant(self._clock.now())
         return make_report(tally, read, evidence, at=at, since=about.since, until=about.until, upstream=about.upstream)

@@ -33,7 +33,10 @@ def recorded(n: int, day: str = "2024-02-05", age_days: int | None = 1, name: st
 
 def tally(name: str = "Mutuelle") -> Tally:
     made = Tally()
-    made.add(recorded(2, name=name), (Outcome(FIRST, Verdict.WRONGLY_OPEN), Outcome(SECOND, Verdict.CONFIRMED, other_rates=True)))
+    made.add(
+        recorded(2, name=name),
+        (Outcome(FIRST, Verdict.WRONGLY_OPEN), Outcome(SECOND, Verdict.CONFIRMED, other_rates=True)),
+    )
     made.add(recorded(1, name=name), (Outcome(FIRST, Verdict.WRONGLY_OPEN),))
     made.add(recorded(3, "2024-02-04", None, name), (Outcome(NO_AMC, Verdict.STILL_UNKNOWN),))
     made.add(recorded(4, "2024-02-04", 0, name), (Outcome(FIRST, Verdict.WRONGLY_CLOSED),))
