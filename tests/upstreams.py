@@ -24,7 +24,7 @@ class Upstream:
     arguments: tuple[str, ...]
     log: Path
     port: int = field(default_factory=lambda: free_ports(1)[0])
-    _process: subprocess.Popen[bytes] | None = None
+    process: subprocess.Popen[bytes] | None = None
 
     @property
     def url(self) -> str:
@@ -34,7 +34,7 @@ class Upstream:
     def start(self) -> None:
         """Start it in a process group of its own, and wait until it answers. It has no faults then."""
         with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-m", PROGRAM, *self.arguments, "--port", str(self.port)],
                 cwd=REPOSITORY,
                 stdin=subprocess.DEVNULL,
@@ -73,23 +73,23 @@ class Upstream:
 
     def kill(self) -> None:
         """End it without warning, connections and all (SIGKILL); `start` starts it again on the same port."""
-        if self._process is not None:
-            kill_group(self._process.pid)
-            self._process.wait(STOP_SECONDS)
-            self._process = None
+        if self.process is not None:
+            kill_group(self.process.pid)
+            self.process.wait(STOP_SECONDS)
+            self.process = None
 
     def stop(self) -> int:
         """Ask it to end; gives its exit status."""
-        assert self._process is not None
-        self._process.terminate()
+        assert self.process is not None
+        self.process.terminate()
         try:
-            return self._process.wait(STOP_SECONDS)
+            return self.process.wait(STOP_SECONDS)
         finally:
             self.kill()
 
     def _lives(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log.read_text()
+        assert self.process is not None
+        assert self.process.poll() is None, self.log.read_text()
         try:
             return self.request("GET", "/livez")[0] == 200
         except (OSError, HTTPException):

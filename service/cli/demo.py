@@ -17,6 +17,7 @@ from service.cli.activation import activate_folder
 from service.cli.home import create_home
 from service.cli.ordering import open_ledger
 from service.cli.progress import Meter
+from service.cli.upstream import order_live
 from service.clock import SystemClock
 from service.control.format import Kind
 from service.control.ledger import Intent
@@ -51,8 +52,11 @@ _VALID_DAYS: Final = 45
 _TRUST_DAYS: Final = 3650
 
 
-def create_demo(root: Path, *, people: int) -> Home:
+def create_demo(root: Path, *, people: int, live: bool = False) -> Home:
     """A demo home with one activated snapshot of `people` synthetic people. Raises `OperatorError` if one is there.
+
+    With `live` its upstream is asked from the first answer on: ordered before the snapshot is built, so that the
+    return to live in steps is over by then.
 
     Made aside and renamed at the end: a first start that was interrupted leaves nothing that looks whole.
     """
@@ -68,6 +72,8 @@ def create_demo(root: Path, *, people: int) -> Home:
     settings = load_settings(home, {})
     _make_keys_and_trust(home)
     _register_clients(home, settings)
+    if live:
+        order_live(home, settings)
     _make_snapshot(home, settings, people, sequence=1)
     if target.exists():
         target.rmdir()

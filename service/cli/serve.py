@@ -72,8 +72,8 @@ def gunicorn_command(server: Server, settings: Settings) -> list[str]:
     return command
 
 
-def take_port(server: Server, bind: ServerSettings) -> socket.socket:
-    """A socket that listens where a server will. Raises `OperatorError` where it could not.
+def take_port(server: str, bind: ServerSettings) -> socket.socket:
+    """A socket that listens where a server (by its name) will. Raises `OperatorError` where it could not.
 
     gunicorn would try for seconds, and whoever listens there might be taken for ours.
     """

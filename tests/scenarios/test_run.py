@@ -31,12 +31,13 @@ class Desk:
         self.home = root / "home"
         self.log = root / "run.log"
         self.marker = f"relais-test-{uuid.uuid4().hex}"
-        self.rights, self.admin = free_ports(2)
+        self.rights, self.admin, self.stub = free_ports(3)
         self.process: subprocess.Popen[bytes] | None = None
 
-    def start(self) -> subprocess.Popen[bytes]:
-        """`relais run` in a process group of its own."""
+    def start(self, upstream: str = "") -> subprocess.Popen[bytes]:
+        """`relais run` in a process group of its own, with UPSTREAM as given."""
         environment = {name: value for name, value in os.environ.items() if not name.startswith("RELAIS_")}
+        environment |= {"UPSTREAM": upstream, "STUB_PORT": str(self.stub)}
         environment |= {"PORT": str(self.rights), "ADMIN_PORT": str(self.admin), "PEOPLE": "2000", "WORKERS": "2"}
         environment |= {"RELAIS_HOME": str(self.home), "MARKER": self.marker}
         with self.log.open("wb") as log:
@@ -130,7 +131,7 @@ def test_one_server_that_dies_takes_the_other_with_it(furnished: Desk):
     assert len(servers) == 2
     os.kill(int(servers[1]), signal.SIGKILL)
     assert process.wait(30) == 1
-    assert furnished.said().splitlines()[-1] == "relais: a server ended: stopping the other"
+    assert furnished.said().splitlines()[-1] == "relais: the admin server ended: stopping the rest"
     furnished.leaves_nothing()
 
 
@@ -151,16 +152,16 @@ def test_a_first_start_that_is_interrupted_harms_no_later_one(desk: Desk):
     assert [path.name for path in desk.home.parent.iterdir() if path.is_dir()] == ["home"]
 
 
-@pytest.mark.parametrize("taken", ["rights", "admin"])
+@pytest.mark.parametrize("taken", ["rights", "admin", "stub"])
 def test_a_port_in_use_is_one_clear_line(furnished: Desk, taken: str):
-    port = furnished.rights if taken == "rights" else furnished.admin
+    port: int = getattr(furnished, taken)
     with socket.socket() as other:
         other.bind(("127.0.0.1", port))
         other.listen()
-        process = furnished.start()
+        process = furnished.start("stub")
         assert process.wait(60) == 1
     assert len(furnished.said().splitlines()) == 1
-    assert furnished.said().startswith("relais: ")
+    assert furnished.said().startswith(f"relais: the {taken} server cannot listen")
     assert str(port) in furnished.said()
     furnished.leaves_nothing()
 
@@ -190,3 +191,42 @@ def test_a_demo_whose_snapshot_has_expired_makes_the_next(desk: Desk):
     assert {answer["source"]["snapshot"] for answer in answers} == {2}
     assert desk.interrupt() == 0
     desk.leaves_nothing()
+
+
+def orders(desk: Desk) -> list[tuple[str, Any]]:
+    """Author and mode of each order that set one."""
+    command = [sys.executable, "-m", "service", "orders", "list", "--json", "--home", str(desk.home)]
+    done = subprocess.run(command, cwd=REPOSITORY, capture_output=True, timeout=60, check=True)
+    found = json.loads(done.stdout)["orders"]
+    return [(order["actor"], order["body"]["mode"]) for order in found if order["kind"] == "mode.set"]
+
+
+def pasted(command: str) -> Any:
+    done = subprocess.run(["bash", "-c", command], capture_output=True, timeout=60, check=True)
+    return json.loads(done.stdout)
+
+
+def test_with_an_upstream_it_is_live_from_the_start_and_the_stand_in_can_be_broken_and_mended(desk: Desk):
+    desk.start("stub")
+    lines = [line for line in desk.wait_ready() if line.startswith("curl ")]
+    *questions, broken, mended, counts = lines
+    assert [curl(question)["mode"] for question in questions] == ["live"] * 3
+    assert pasted(broken)["hang"] is True
+    assert pasted(mended)["hang"] is False
+    assert "asked" in pasted(counts)
+    assert orders(desk) == [("demo", "live")]
+    assert desk.interrupt() == 0
+    desk.leaves_nothing()
+    assert "Traceback" not in desk.said()
+
+
+def test_a_stand_in_that_dies_ends_the_run(furnished: Desk):
+    process = furnished.start("stub")
+    furnished.wait_ready()
+    assert orders(furnished) == [("demo", "live")]
+    servers = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    assert len(servers) == 3
+    os.kill(int(servers[2]), signal.SIGKILL)
+    assert process.wait(30) == 1
+    assert furnished.said().splitlines()[-1] == "relais: the stub server ended: stopping the rest"
+    furnished.leaves_nothing()

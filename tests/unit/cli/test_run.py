@@ -15,6 +15,7 @@ from tests.fleet import free_ports
         ("PEOPLE", "0", "at least one person"),
         ("WORKERS", "0", "RELAIS_RIGHTS_WORKERS"),
         ("PORT", "99999", "RELAIS_RIGHTS_PORT"),
+        ("UPSTREAM", "stubs", "UPSTREAM is stub, or an address"),
     ],
 )
 def test_a_variable_that_cannot_be_is_one_line_and_leaves_nothing(
@@ -30,7 +31,7 @@ def test_a_variable_that_cannot_be_is_one_line_and_leaves_nothing(
         monkeypatch.setenv(setting, "1")
     for setting, port in zip(("RIGHTS", "ADMIN"), free_ports(2), strict=True):
         monkeypatch.setenv(f"RELAIS_{setting}_PORT", str(port))
-    for setting in ("PORT", "ADMIN_PORT", "WORKERS", "PEOPLE"):
+    for setting in ("PORT", "ADMIN_PORT", "WORKERS", "PEOPLE", "UPSTREAM", "STUB_PORT"):
         monkeypatch.delenv(setting, raising=False)
     monkeypatch.setenv(name, value)
     assert _run(["run", "--home", str(tmp_path / "home")]) == 1
