@@ -63,8 +63,6 @@ def reconcile(
     if not 0 < rate <= 10_000:
         raise OperatorError("--rate takes more than 0 and at most 10000 questions a second")
     clock, folder = SystemClock(), where.journal if journal is None else journal.absolute()
-    # A crash must not leave people's questions in a file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     plan = Plan(
         journal=folder,
         officer=load_officer(officer_key),
@@ -74,6 +72,8 @@ def reconcile(
         at_once=settings.upstream.in_flight,
     )
     client = Client(settings.upstream, token_maker(where, settings, clock))
+    # A crash must not leave people's questions in a file.
+    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
     with Meter() as meter:
         report = Reconciliation(plan, clock).run(client, lambda: _evidence(where, settings, folder), meter.report)
     if json:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -13,7 +13,7 @@ from service.errors import JournalDamaged, KeyRejected, SignatureRejected
 from service.journal.entries import Entry
 from service.journal.officer import OfficerPrivateKey, open_segment
 from service.journal.segment import peek_header, segment_paths
-from service.reconcile.recorded import Recorded, is_stand_in, parse_recorded
+from service.reconcile.recorded import Recorded, parse_recorded
 
 
 class Left(StrEnum):
@@ -39,20 +39,29 @@ class Journals:
     """One pass over a journal's directory. What was passed over, and where it broke off, is told after it.
 
     `sealed_to_others` are segments whose officers are others; `broken_off` says by segment why its rest could not
-    be read, which `relais journal verify` explains.
+    be read, which `relais journal verify` explains. `report` is told how many segments are read, of how many.
     """
 
-    def __init__(self, directory: Path, officer: OfficerPrivateKey, period: Period) -> None:
+    def __init__(
+        self,
+        directory: Path,
+        officer: OfficerPrivateKey,
+        period: Period,
+        report: Callable[[int, int], None] = lambda _done, _total: None,
+    ) -> None:
         self._directory: Final = directory
         self._officer: Final = officer
         self._period: Final = period
+        self._report = report
         self.left: Counter[Left] = Counter()
         self.sealed_to_others: list[str] = []
         self.broken_off: dict[str, str] = {}
 
     def recorded(self) -> Iterator[Recorded]:
         """Every stand-in answer of the period, oldest segment first. Raises OSError."""
-        for path in segment_paths(self._directory):
+        paths = segment_paths(self._directory)
+        for number, path in enumerate(paths):
+            self._report(number, len(paths))
             try:
                 yield from self._segment(path)
             except (JournalDamaged, KeyRejected, SignatureRejected) as error:
@@ -70,7 +79,7 @@ class Journals:
         for opened in open_segment(path, self._officer, self._period.holds):
             if opened.content is None:
                 self.left[Left.FICTITIOUS_NIR] += 1
-            elif is_stand_in(opened.content):
-                yield parse_recorded(path.stem, opened)
+            elif recorded := parse_recorded(path.stem, opened, opened.content):
+                yield recorded
             else:
                 self.left[Left.FROM_UPSTREAM] += 1

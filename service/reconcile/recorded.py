@@ -50,17 +50,17 @@ class Recorded(msgspec.Struct, frozen=True):
     names: Mapping[str, str]
 
 
-def is_stand_in(content: Mapping[str, Any]) -> bool:
-    """Whether the answer in a sealed content came from the snapshot: the upstream's own need no second look."""
-    return bool(content["answer"]["source"]["kind"] == SourceKind.SNAPSHOT)
+def parse_recorded(journal: str, opened: Opened, content: Mapping[str, Any]) -> Recorded | None:
+    """The stand-in answer in an opened entry's content; None for an answer of the upstream, kept or fresh.
 
-
-def parse_recorded(journal: str, opened: Opened) -> Recorded:
-    """The stand-in answer in an opened entry. Raises `JournalDamaged` if what is sealed contradicts the entry."""
-    if contradictions(opened) or opened.content is None:
-        raise JournalDamaged(f"segment {journal}: entry {opened.entry.n} contradicts what is sealed in it")
+    Raises `JournalDamaged` if what is sealed is no answer, or contradicts the entry.
+    """
     try:
-        return _parse(journal, opened.entry.n, opened.content["answer"], opened.content["query"])
+        if contradictions(opened):
+            raise JournalDamaged(f"segment {journal}: entry {opened.entry.n} contradicts what is sealed in it")
+        if content["answer"]["source"]["kind"] != SourceKind.SNAPSHOT:
+            return None
+        return _parse(journal, opened.entry.n, content["answer"], content["query"])
     except (KeyError, TypeError, ValueError, AttributeError):
         # From None, because the cause could quote a person.
         raise JournalDamaged(f"segment {journal}: what is sealed in entry {opened.entry.n} is no answer") from None

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -94,7 +95,7 @@ class Reconciliation:
     def _report(self, upstream: Upstream, evidence: Evidence, progress: Progress, meter: Meter) -> Report:
         plan, about = self._plan, progress.about
         period = Period(about.since, about.until)
-        read = survey(Journals(plan.journal, plan.officer, period))
+        read = survey(Journals(plan.journal, plan.officer, period, partial(meter, "reading")))
         asking = Asking(upstream, Pace(plan.rate), progress, read.repeated, self._clock, self._sleep)
         answers = Journals(plan.journal, plan.officer, period).recorded()
         try:

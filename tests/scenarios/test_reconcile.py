@@ -6,6 +6,7 @@ import asyncio
 import base64
 import datetime as dt
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -166,6 +167,7 @@ def kill_half_way(site: Installation, total: int) -> None:
     )
     try:
         wait_until(lambda: compared(site) > total // 10, 90, lambda: f"only {compared(site)} compared")
+        assert re.search(r"Max core file size +0 ", Path(f"/proc/{process.pid}/limits").read_text())
     finally:
         process.kill()
         process.wait()

@@ -113,3 +113,11 @@ def test_a_survey_tells_how_much_there_is_and_what_comes_again(node: Node):
     record(node, [pending(one, answer(one)) for one in asked])
     found = survey(Journals(node.directory, officer(), ALWAYS))
     assert (found.answers, found.questions, len(found.repeated)) == (4, 3, 1)
+
+
+def test_an_entry_that_contradicts_what_is_sealed_in_it_breaks_off(node: Node):
+    record(node, [pending(query(), answer(query()), status="open")])
+    journals, recorded = read(node)
+    assert recorded == []
+    ((_, why),) = journals.broken_off.items()
+    assert "contradicts what is sealed" in why
