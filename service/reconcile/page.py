@@ -62,6 +62,12 @@ def _body(report: Report) -> Iterator[str]:
         f"<p>Of the confirmed ones that are open, {report.other_rates} pay other rates now than we said.</p>"
         "<p>What an open answer cost an AMC is not known here: only its invoices tell.</p>"
     )
+    if report.amcs:
+        yield from _plots(report)
+    yield from _lists(report)
+
+
+def _plots(report: Report) -> Iterator[str]:
     yield "<h2>By AMC</h2>"
     yield legend()
     yield shares("Verdicts by AMC", [(_label(amc), amc.verdicts) for amc in report.amcs])
@@ -71,7 +77,6 @@ def _body(report: Report) -> Iterator[str]:
     if report.ages:
         yield "<h2>By age of the extract</h2>"
         yield shares("Verdicts by age of the extract", [_age_row(age.age_days, age.verdicts) for age in report.ages])
-    yield from _lists(report)
 
 
 def _period(report: Report) -> str:

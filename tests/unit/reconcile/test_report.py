@@ -101,6 +101,7 @@ def test_the_page_says_first_whether_a_right_was_wrongly_closed():
     good = render_page(report(Tally()))
     assert "No right was wrongly closed." in good
     assert "<h2>Wrongly" not in good
+    assert "<svg" not in good
 
 
 def test_a_damaged_journal_is_said_on_the_page():
