@@ -4,8 +4,11 @@ import asyncio
 import base64
 import gzip
 import json
+import os
+import sys
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import msgspec
@@ -17,9 +20,40 @@ from service.settings import UpstreamSettings
 from service.upstream.client import Client, rights_url, token_seconds
 from service.upstream.wire import question_bytes
 from tests.unit.upstream.answers import QUERY, another, answer, yes
-from tests.unit.upstream.servers import Reply, Request, Upstream, drips, hangs, http, resets, says, until, upstream
+from tests.unit.upstream.servers import (
+    Reply,
+    Request,
+    Upstream,
+    drips,
+    hangs,
+    http,
+    resets,
+    says,
+    self_signed,
+    until,
+    upstream,
+)
 
 YES = http(yes(QUERY))
+ASK = """
+import asyncio, sys
+from service.errors import UpstreamUnavailable
+from service.settings import UpstreamSettings
+from service.upstream.client import Client
+from tests.unit.upstream.answers import QUERY
+
+async def ask():
+    settings = UpstreamSettings(url=sys.argv[1], total_ms=20_000, connect_ms=20_000, read_ms=20_000)
+    client = Client(settings, None)
+    try:
+        print((await client.ask(QUERY)).status)
+    except UpstreamUnavailable as error:
+        print(error.detail)
+    finally:
+        await client.close()
+
+asyncio.run(ask())
+"""
 
 
 @asynccontextmanager
@@ -309,6 +343,34 @@ async def test_proxies_of_the_environment_see_no_question(monkeypatch: pytest.Mo
         async with asking(says(YES)) as (client, _):
             await client.ask(QUERY)
         assert proxy.connections == 0
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_refused_before_a_question_is_sent(tmp_path: Path):
+    tls, _ = self_signed(tmp_path)
+    async with upstream(says(YES), tls) as server:
+        client = Client(msgspec.structs.replace(server.settings(), url=f"https://localhost:{server.port}"), None)
+        with pytest.raises(UpstreamUnavailable, match="no connection"):
+            await client.ask(QUERY)
+        await client.close()
+        assert server.requests == []
+
+
+async def test_a_certificate_that_the_system_trusts(tmp_path: Path):
+    """In a process of its own: OpenSSL reads the system's authorities once."""
+    tls, certificate = self_signed(tmp_path)
+    async with upstream(says(YES), tls) as server:
+        for host, status in (("localhost", "open"), ("127.0.0.1", "no connection")):
+            asking = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-c",
+                ASK,
+                f"https://{host}:{server.port}",
+                env={**os.environ, "SSL_CERT_FILE": str(certificate)},
+                stdout=asyncio.subprocess.PIPE,
+            )
+            told, _ = await asking.communicate()
+            assert told.decode().strip() == status
+        assert len(server.requests) == 1
 
 
 async def test_no_more_connections_than_questions_in_flight():
