@@ -24,7 +24,7 @@ $(STAMP): uv.lock pyproject.toml
 	@touch $@
 
 # Compiled ahead, also where PYTHONDONTWRITEBYTECODE is set: otherwise every start compiles some 600 modules anew.
-run: $(STAMP) ## serve rights on PORT (8080) and admin on ADMIN_PORT (8081); a demo home on the first start
+run: $(STAMP) ## serve rights on PORT (8080) and admin on ADMIN_PORT (8081); a demo home on the first start; UPSTREAM=stub
 	@$(BIN)/python -m compileall -q service stubs
 	@exec $(BIN)/relais run
 

@@ -7,7 +7,6 @@ import datetime as dt
 import hmac
 import random
 import secrets
-import uuid
 import zoneinfo
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,7 +21,6 @@ from stubs.truth import Finding, find, nobody
 PARIS: Final = zoneinfo.ZoneInfo("Europe/Paris")
 CLIENT: Final = "sandbox"
 _FRESH, _AGING = dt.timedelta(hours=24), dt.timedelta(hours=72)
-_SEVEN: Final = 7
 
 
 class Answers:
@@ -60,7 +58,7 @@ class Answers:
 
 def _answer(question: Question, found: Finding, now: dt.datetime) -> dict[str, Any]:
     return {
-        "id": _uuid7(now),
+        "id": _uuid7(now, secrets.token_hex(9)),
         "at": f"{now.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec='milliseconds')}Z",
         "for": {"client": CLIENT, "finess": question.finess},
         "service_date": question.service_date,
@@ -90,13 +88,13 @@ def _source(contracts: list[dict[str, Any]], now: dt.datetime, behind: dt.timede
 
 
 def _instant(value: dt.datetime) -> str:
-    return f"{value.astimezone(dt.UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{value.astimezone(dt.UTC).replace(tzinfo=None).isoformat(timespec='seconds')}Z"
 
 
-def _uuid7(now: dt.datetime) -> str:
-    """RFC 9562 §5.7: the time in milliseconds in front of what is random."""
-    rest = uuid.uuid4().int & (1 << 80) - 1 & ~(0xF << 76) & ~(3 << 62)
-    return str(uuid.UUID(int=int(now.timestamp() * 1000) << 80 | _SEVEN << 76 | 2 << 62 | rest))
+def _uuid7(now: dt.datetime, rest: str) -> str:
+    """RFC 9562 §5.7: the time in milliseconds in front of random hexadecimal digits."""
+    time = f"{int(now.timestamp() * 1000):012x}"
+    return f"{time[:8]}-{time[8:]}-7{rest[:3]}-8{rest[3:6]}-{rest[6:18]}"
 
 
 def _b64u(data: bytes) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Final
 
 from aiohttp import web
@@ -50,10 +51,11 @@ async def oversize(request: web.Request, body: bytes) -> web.StreamResponse:
     response = web.StreamResponse(headers=JSON)
     response.enable_chunked_encoding()
     await response.prepare(request)
-    await response.write(body[:1])
-    for _ in range(_TIMES):
-        await response.write(_BLANKS)
-    await response.write(body[1:])
+    with suppress(ConnectionError):  # whoever has had enough hangs up
+        await response.write(body[:1])
+        for _ in range(_TIMES):
+            await response.write(_BLANKS)
+        await response.write(body[1:])
     return response
 
 
@@ -62,9 +64,10 @@ async def drip(request: web.Request, body: bytes, drips: Callable[[], bool]) -> 
     response = web.StreamResponse(headers={**JSON, "Content-Length": str(len(body))})
     await response.prepare(request)
     sent = 0
-    while drips() and sent < len(body):
-        await response.write(body[sent : sent + 1])
-        sent += 1
-        await asyncio.sleep(_DRIP_SECONDS)
-    await response.write(body[sent:])
+    with suppress(ConnectionError):
+        while drips() and sent < len(body):
+            await response.write(body[sent : sent + 1])
+            sent += 1
+            await asyncio.sleep(_DRIP_SECONDS)
+        await response.write(body[sent:])
     return response

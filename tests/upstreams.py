@@ -102,9 +102,14 @@ class Upstream:
         return value
 
 
+def people_of(home: Path) -> tuple[str, ...]:
+    """The arguments for an upstream that knows the people of a demo home: those of its first snapshot."""
+    return ("--rows", str(home / "demo" / "rows.ndjson"), "--policy", str(home / "demo" / "policy.toml"))
+
+
 @contextlib.contextmanager
 def upstream(folder: Path, *arguments: str | Path) -> Iterator[Upstream]:
-    """A stand-in server that runs, and is ended at the end: `upstream(tmp_path, "--rows", site.home / …)`."""
+    """A stand-in server that runs, and is ended at the end: `upstream(tmp_path, *people_of(site.home))`."""
     made = Upstream(tuple(map(str, arguments)), folder / "visiodroits.log")
     try:
         made.start()

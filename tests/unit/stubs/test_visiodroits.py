@@ -32,6 +32,7 @@ def examples(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def server(examples: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Upstream]:
     with upstream(tmp_path_factory.mktemp("server"), *PEOPLE, "--examples", examples) as made:
         yield made
+        assert len(made.log.read_text().splitlines()) == 1  # that it is ready
 
 
 @pytest.fixture
@@ -147,6 +148,17 @@ def test_an_oversize_answer_is_good_for_whoever_reads_it_all(well: Upstream, que
     assert json.loads(body)["answer"]["status"] == "open"
 
 
+def test_whoever_has_had_enough_hangs_up(well: Upstream, query: dict[str, Any]):
+    for fault in ("oversize", "drip", "hang"):
+        well.mend()
+        well.faults(**{fault: True})
+        before = well.counts()[fault]
+        with contextlib.closing(send(well, query)):
+            wait_until(lambda fault=fault, before=before: well.counts()[fault] > before, 30, lambda: str(well.counts()))
+    well.mend()
+    assert well.ask(query)[0] == 200
+
+
 def test_a_dripping_answer_comes_byte_by_byte_until_it_is_mended(well: Upstream, query: dict[str, Any]):
     well.faults(drip=True)
     with contextlib.closing(send(well, query)) as link:
@@ -178,7 +190,7 @@ def test_what_flaps_goes_and_comes_by_itself(well: Upstream, query: dict[str, An
 
     def went_and_came() -> bool:
         seen.append(well.ask(query)[0])
-        return [status for status, _ in groupby(seen)] == [503, 200, 503]
+        return [status for status, _ in groupby(seen)][-3:] == [503, 200, 503]
 
     wait_until(went_and_came, 30, lambda: str(seen))
 
