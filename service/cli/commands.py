@@ -39,6 +39,11 @@ COMMANDS: Final[Mapping[str, str]] = {
     "orders": "List the signed chain of every decision; approve or reject what waits for a second person.",
     "journal": "Check the signed journal of answers.",
     "receipt": "Check and explain an answer by its receipt.",
+    "reconcile": """Once the upstream is back, ask it again what was answered in its place, and report the differences.
+
+        Opens the journal with the officer's private key, so it runs where that key is, with the home's settings:
+        [upstream] says whom to ask. Questions in clear stay in memory. Broken off, it goes on when it is run again
+        with the same --out. Exit status 3 if the upstream keeps failing.""",
 }
 
 

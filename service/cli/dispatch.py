@@ -11,7 +11,7 @@ from cyclopts import App, CycloptsError
 
 from service.cli.commands import COMMANDS, PURPOSE
 from service.cli.exits import Exit
-from service.errors import DepotUnavailable, RelaisError, StoreUnavailable
+from service.errors import DepotUnavailable, RelaisError, StoreUnavailable, UpstreamUnavailable
 
 app = App(
     name="relais",
@@ -30,7 +30,7 @@ def dispatch(arguments: list[str]) -> int:
     except CycloptsError as error:
         words = " ".join(["relais", *(error.command_chain or ()), "--help"])
         return _fail(Exit.USAGE, f"{' '.join(str(error).split()).rstrip('.')}: {words}")
-    except (StoreUnavailable, DepotUnavailable) as error:
+    except (StoreUnavailable, DepotUnavailable, UpstreamUnavailable) as error:
         return _fail(Exit.UNAVAILABLE, str(error))
     except RelaisError as error:
         return _fail(Exit.REFUSED, str(error))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import msgspec
 from cyclopts import App
@@ -25,7 +26,8 @@ def verify(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int:
     A torn tail, a clock that went back and a segment the register missed are reported and do no harm. Exit status 1
     names each damage by cause, segment and entry.
     """
-    report = _verify(*open_home(home))
+    where, settings = open_home(home)
+    report = verify_directory(where, settings, where.journal)
     if json:
         print_json(_document(report))
     else:
@@ -33,13 +35,16 @@ def verify(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int:
     return Exit.DONE if report.whole else Exit.REFUSED
 
 
-def _verify(home: Home, settings: Settings) -> JournalReport:
+def verify_directory(home: Home, settings: Settings, directory: Path) -> JournalReport:
+    """The journal in a directory, verified with a home's keys; the home's own is compared with its register."""
     keys = load_receipt_keys(home, settings)
+    if directory != home.journal:
+        return verify_journal(directory, keys, None)
     register = FleetStore(home.fleet)
     try:
-        return verify_journal(home.journal, keys, register)
+        return verify_journal(directory, keys, register)
     except StoreUnavailable:
-        return verify_journal(home.journal, keys, None)
+        return verify_journal(directory, keys, None)
     finally:
         register.close()
 

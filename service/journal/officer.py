@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -86,8 +86,10 @@ def open_entry(entry: Entry, seal: AESGCM, journal: str) -> Opened:
     return Opened(entry=entry, content=orjson.loads(plain))
 
 
-def open_segment(path: Path, officer: OfficerPrivateKey) -> Iterator[Opened]:
-    """Every entry of a segment with its content, in order, in bounded memory.
+def open_segment(
+    path: Path, officer: OfficerPrivateKey, wanted: Callable[[Entry], bool] = lambda _entry: True
+) -> Iterator[Opened]:
+    """Every wanted entry of a segment with its content, in order, in bounded memory; the others stay sealed.
 
     It opens, it does not verify: run `relais journal verify` first. Stops quietly at a torn tail. Raises
     `KeyRejected` or `JournalDamaged`.
@@ -99,7 +101,9 @@ def open_segment(path: Path, officer: OfficerPrivateKey) -> Iterator[Opened]:
             continue
         if not line.endswith(b"\n"):
             return
-        yield open_entry(parse_entry(line[:-1]), seal, journal)
+        entry = parse_entry(line[:-1])
+        if wanted(entry):
+            yield open_entry(entry, seal, journal)
 
 
 def segment_keys(path: Path, officer: OfficerPrivateKey) -> tuple[str, SegmentKeys]:

@@ -17,6 +17,10 @@ from service.control.format import Kind, Order
 from service.control.proposals import Proposal
 from service.journal.damage import REMARKS, Cause
 from service.journal.receipt import ReceiptFault
+from service.reconcile.compare import Verdict as VerdictOfContract
+from service.reconcile.journals import Left
+from service.reconcile.recorded import Place
+from service.reconcile.report import Amc, Evidence, Report
 from service.rights.model import Advice, Freshness, Mode, Status
 from service.rights.reasons import Reason, sentence
 from service.settings import Settings
@@ -166,6 +170,14 @@ def test_every_step_of_verification_stands_in_both_pages():
 def test_every_cause_of_damage_stands_with_its_weight():
     documented = {row[0].strip("`"): row[2] for row in rows(sections("journal_format.md")["Verifying"])[1:]}
     assert documented == {cause.value: "no" if cause in REMARKS else "yes" for cause in Cause}
+
+
+def test_every_verdict_and_member_of_a_reconciliation_stands():
+    page = sections("reconcile.md")
+    assert [row[0].strip("`") for row in rows(page["Verdicts"])[1:]] == [verdict.value for verdict in VerdictOfContract]
+    assert set(named(page["report.json"])) == set(Report.__struct_fields__)
+    for name in (*Amc.__struct_fields__, *Evidence.__struct_fields__, *Place.__struct_fields__, *Left):
+        assert f"`{name}`" in page["report.json"], name
 
 
 def test_every_fault_of_a_receipt_stands():

@@ -69,7 +69,7 @@ class Desk:
     """A consultant, its clock and its upstream."""
 
     def __init__(self, chance: Callable[[], float] = lambda: 0.0, **settings: Any) -> None:
-        self.settings = UpstreamSettings(url="http://127.0.0.1", **settings)
+        self.settings = UpstreamSettings(url="http://127.0.0.1", **{"minimum_calls": 10, **settings})
         self.clock, self.upstream = HandClock(), Upstream()
         breaker = Breaker(breaker_rules(self.settings), chance)
         self.consultant = Consultant(self.settings, self.upstream, self.clock, breaker)
