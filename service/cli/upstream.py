@@ -22,6 +22,8 @@ STUB_HOST: Final = "127.0.0.1"
 STUB_PORT: Final = 8090
 _REASON: Final = "demo started with an upstream"
 _LAST_PORT: Final = 65_535
+#: 10 and 50 % of the queries.
+_STEPS_BEFORE_ALL: Final = 2
 
 
 class Upstream(NamedTuple):
@@ -77,8 +79,12 @@ def order_live(home: Home, settings: Settings) -> bool:
         if any(order.kind in modes and order.scope == EVERYWHERE for order in ledger.orders()):
             return False
         intent = Intent(kind=Kind.MODE_SET, scope=EVERYWHERE, body={"mode": "live"}, reason=_REASON, actor="demo")
-        ledger.issue(intent, load_order_key(home, settings), SystemClock().now())
-        return True
+        order = ledger.issue(intent, load_order_key(home, settings), SystemClock().now())
+    seconds = _STEPS_BEFORE_ALL * settings.upstream.step_seconds
+    print(
+        f"order {order.version}: mode live; the upstream is asked in steps, all queries after {seconds:g} s", flush=True
+    )
+    return True
 
 
 def stub_hints(url: str) -> str:

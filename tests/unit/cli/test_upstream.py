@@ -64,10 +64,12 @@ def modes(home: Home) -> list[tuple[str, str]]:
         return [(order.scope, order.body["mode"]) for order in ledger.orders()]
 
 
-def test_live_is_ordered_once_where_nobody_ordered_a_mode_of_all(home: Home):
-    assert order_live(home, load_settings(home, {}))
-    assert not order_live(home, load_settings(home, {}))
+def test_live_is_ordered_once_where_nobody_ordered_a_mode_of_all(home: Home, capsys: pytest.CaptureFixture[str]):
+    settings = load_settings(home, {"RELAIS_UPSTREAM_STEP_SECONDS": "7.5"})
+    assert order_live(home, settings)
+    assert not order_live(home, settings)
     assert modes(home) == [("*", "live")]
+    assert capsys.readouterr().out == ("order 1: mode live; the upstream is asked in steps, all queries after 15 s\n")
 
 
 def test_what_somebody_ordered_stays_also_after_its_end(home: Home):
