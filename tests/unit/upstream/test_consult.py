@@ -332,10 +332,11 @@ async def test_a_clock_that_steps_back_makes_the_steps_no_longer():
     assert desk.phase == "closed"
 
 
-async def test_live_for_more_scopes_takes_the_steps_again():
+@pytest.mark.parametrize("since", [NOW, LONG_AGO - dt.timedelta(hours=1)], ids=["ordered", "uncovered by an end"])
+async def test_live_for_other_scopes_takes_the_steps_again(since: dt.datetime):
     desk = Desk().live()
-    desk.consultant.follow(NOW, 2)
-    assert desk.phase == "ramp"
+    desk.consultant.follow(since, 2)
+    assert (desk.phase, desk.consultant.status().share) == ("ramp", 10)
 
 
 async def test_the_same_order_seen_again_changes_nothing():
