@@ -139,7 +139,8 @@ class Consultant:
             self._breaker.release(now, now - (self._clock.now() - mode_live_since).total_seconds())
         elif before[0] is None:
             self._breaker.release(now, now)
-        elif mode_live_since > before[0]:
+        elif mode_live_since != before[0]:
+            # Perhaps for more scopes: steps too many cost less than everybody at once.
             self._breaker.ramp(now, now)
         self._say(now)
 

@@ -148,6 +148,33 @@ def test_half_open_lets_a_few_through_at_once_and_no_more():
     assert breaker.status(100).share == 0
 
 
+def test_half_open_lets_so_many_through_in_all():
+    breaker = half_open(100)
+    call(breaker, 100)
+    call(breaker, 100)
+    assert [breaker.admit(100) is not None for _ in range(3)] == [True, False, False]
+
+
+def test_probes_under_way_when_one_fails_take_no_place_of_the_next_ones():
+    breaker = half_open(100)
+    failing, *late = [permit(breaker, 100) for _ in range(3)]
+    breaker.record(failing, FAILED, 0.1, 100)
+    for old in late:
+        breaker.give_back(old)
+    assert [breaker.admit(110) is not None for _ in range(4)] == [True, True, True, False]
+
+
+def test_failures_from_before_the_trip_do_not_count_on_the_way_back():
+    breaker = Breaker(rules(window_seconds=60), lambda: 0.0)
+    breaker.release(0, -1000)
+    trip(breaker, 95)
+    for _ in range(3):
+        call(breaker, 100)
+    call(breaker, 100, FAILED)
+    assert breaker.phase(100) is Phase.RAMP
+    assert breaker.status(100).calls == 1
+
+
 def test_probes_that_succeed_begin_the_way_back():
     breaker = half_open(100)
     for _ in range(3):
@@ -269,6 +296,23 @@ def test_an_order_ends_what_ran_and_only_an_order_ends_that():
     assert breaker.phase(1e9) is Phase.FORCED
     breaker.release(1e9, 1e9)
     assert breaker.phase(1e9) is Phase.RAMP
+
+
+def test_after_an_order_the_time_open_begins_anew():
+    breaker = Breaker(rules(), lambda: 0.0)
+    breaker.release(0, -1000)
+    trip(breaker, 95)
+    call(breaker, 100, FAILED)
+    breaker.force(101)
+    breaker.release(102, 102)
+    trip(breaker, 103)
+    assert breaker.status(103).retry_in == pytest.approx(4)
+
+
+def test_closed_is_dated_from_the_end_of_the_steps_also_when_nobody_looked():
+    breaker = Breaker(rules(), middle)
+    breaker.release(100, 100)
+    assert breaker.status(500).since == 110
 
 
 def test_forcing_twice_keeps_the_first_instant():

@@ -283,7 +283,18 @@ async def test_what_comes_back_after_the_order_is_no_answer_and_not_kept():
     assert desk.consultant.status().kept == 0
 
 
-async def test_what_was_asked_before_another_order_is_an_answer_and_not_kept_nor_shared():
+async def test_what_was_asked_before_another_order_is_an_answer_and_not_kept():
+    desk = Desk().live()
+    desk.upstream.gate.clear()
+    call = asyncio.create_task(desk.ask())
+    await until(lambda: bool(desk.upstream.asked))
+    desk.consultant.follow(LONG_AGO, 2)
+    desk.upstream.gate.set()
+    assert await call == Consulted(SourceKind.UPSTREAM, OPEN)
+    assert desk.consultant.status().kept == 0
+
+
+async def test_what_was_asked_before_another_order_is_not_shared_after_it():
     desk = Desk().live()
     desk.upstream.gate.clear()
     call = asyncio.create_task(desk.ask())
@@ -332,10 +343,11 @@ async def test_a_clock_that_steps_back_makes_the_steps_no_longer():
     assert desk.phase == "closed"
 
 
-async def test_live_for_more_scopes_takes_the_steps_again():
+@pytest.mark.parametrize("since", [NOW, LONG_AGO - dt.timedelta(hours=1)], ids=["ordered", "uncovered by an end"])
+async def test_live_for_other_scopes_takes_the_steps_again(since: dt.datetime):
     desk = Desk().live()
-    desk.consultant.follow(NOW, 2)
-    assert desk.phase == "ramp"
+    desk.consultant.follow(since, 2)
+    assert (desk.phase, desk.consultant.status().share) == ("ramp", 10)
 
 
 async def test_the_same_order_seen_again_changes_nothing():
@@ -393,6 +405,19 @@ async def test_a_close_breaks_off_the_calls_and_not_the_callers():
     assert await call is None
     assert desk.upstream.closed
     assert desk.consultant.status().in_flight == 0
+
+
+async def test_probes_that_are_broken_off_leave_their_places():
+    desk = Desk().live()
+    await desk.fail(10)
+    desk.clock.wait(6)
+    desk.upstream.gate.clear()
+    calls = [asyncio.create_task(desk.ask_anew()) for _ in range(3)]
+    await until(lambda: len(desk.upstream.asked) == 13)
+    await desk.consultant.close()
+    assert await asyncio.gather(*calls) == [None] * 3
+    desk.upstream.gate.set()
+    assert await desk.ask_anew() is not None
 
 
 async def test_without_an_upstream_there_is_no_answer():
