@@ -10,13 +10,14 @@ from typing import Annotated
 import msgspec
 from cyclopts import Parameter
 
+from service.admission import pin_intent, standing_of
+from service.aside import aside
 from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
-from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members, parse_until
 from service.cli.progress import Meter
-from service.cli.pruning import current_standing, standing_of
+from service.cli.pruning import current_standing
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
 from service.control.ledger import Intent
@@ -44,16 +45,7 @@ def pin(
         state = current_state(place, settings)
         judged_by = conditions(place, settings, state)
         held = catalog.look(sequence, judged_by, standing_of(state))
-        if held.manifest is None:
-            raise OperatorError(f"snapshot {sequence} is damaged and cannot be pinned: {held.problem}")
-        intent = Intent(
-            kind=Kind.SNAPSHOT_PIN,
-            scope=EVERYWHERE,
-            body={"sequence": sequence, "digest": held.digest},
-            reason=reason,
-            actor=actor(),
-            until=ends,
-        )
+        intent = pin_intent(held, actor(), reason, ends)
         # Not after minutes of reading data that the order could not be given.
         with open_ledger(place, settings) as ledger:
             ledger.check(intent, now)
