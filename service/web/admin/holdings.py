@@ -1,0 +1,158 @@
+"""The snapshots of a home as the admin server judges them: the same steps as the commands', off the event loop.
+
+Everything here blocks, on reading data for minutes: call it from a thread. Shared rules: `service/admission.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from service.admission import conditions, noted, standing_of
+from service.aside import aside
+from service.clock import Clock
+from service.control.format import Kind
+from service.control.ledger import Intent, Ledger
+from service.control.proposals import Proposal
+from service.control.state import State
+from service.errors import NotFound, OperatorError, RelaisError
+from service.settings import Home, Settings
+from service.snapshot.catalog import LAST_LOAD, Catalog, Held
+from service.snapshot.floor import FLOOR_FILE, raise_floor
+from service.snapshot.folder import Progress
+from service.snapshot.guard import Floor, floor_of
+from service.snapshot.verdict import Verdict, load_verdict, verdict_of, verdict_path
+from service.snapshot.verify import Conditions, Examination, Ordered
+from service.web.status import timestamp
+
+_LOG: Final = structlog.get_logger(__name__)
+
+
+class Holdings:
+    """What lies in the home, and what orders may make of it. `ledger` says what they make of it now."""
+
+    def __init__(self, home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> None:
+        self._home = home
+        self._settings = settings
+        self._clock = clock
+        self._ledger = ledger
+        self._catalog = Catalog.of(home)
+
+    def listed(self, state: State) -> dict[str, Any]:
+        """Every snapshot held, by its signed manifest, with the verdict on its load. Raises `TrustError`."""
+        held = self._catalog.list(self._conditions(state), standing_of(state))
+        return {
+            "snapshots": [self._members(one) for one in held],
+            "last_load": _told(load_verdict(self._catalog.root / LAST_LOAD)),
+        }
+
+    def judged(self, sequence: int, state: State, accept: str | None, progress: Progress) -> Examination:
+        """All steps on a held snapshot, as `relais snapshot activate` takes them; the verdict is kept.
+
+        Raises `NotFound` where it is not held, `TrustError`, `OperatorError`.
+        """
+        catalog = self._catalog
+        self._check_held(sequence)
+        with noted(catalog, None, self._clock):
+            judged_by = self._conditions(state, accept)
+            self._remember(judged_by.floor)
+            examination = aside(lambda step: catalog.examine(sequence, judged_by, progress=step), progress)
+        catalog.record(verdict_of(examination), None)
+        return examination
+
+    @contextmanager
+    def refusals_noted(self, examination: Examination) -> Iterator[None]:
+        """An activation that fails in the body, after its steps, is in the verdict too."""
+        with noted(self._catalog, None, self._clock, examination):
+            yield
+
+    def settle(self, examination: Examination) -> None:
+        """After an activation: remember the floor, and let go of what no longer stays.
+
+        The order stands whatever becomes of this; what fails is left to the next load, and logged.
+        """
+        try:
+            if examination.manifest is not None:
+                self._remember(floor_of(examination.manifest, examination.digest))
+            self._catalog.prune(lambda: standing_of(self._ledger.state), self._settings.snapshot.keep)
+        except (RelaisError, OSError) as error:
+            _LOG.warning("activation_not_settled", error=type(error).__name__)
+
+    @contextmanager
+    def pinnable(
+        self, sequence: int, state: State, intent_of: Callable[[Held], Intent], progress: Progress
+    ) -> Iterator[Intent]:
+        """The order that pins a held snapshot, once every step holds; nothing is pruned while the body gives it.
+
+        Raises `NotFound` where it is not held, `TrustError`, `OperatorError` where it is damaged, and, before minutes
+        of reading, as `Ledger.check`.
+        """
+        with self._catalog.staying():
+            self._check_held(sequence)
+            judged_by = self._conditions(state)
+            intent = intent_of(self._catalog.look(sequence, judged_by, standing_of(state)))
+            self._ledger.check(intent, self._clock.now())
+            ordered = Ordered(sequence, intent.body["digest"], may_be_expired=False)
+            exactly = replace(judged_by, ordered=ordered)
+            aside(lambda step: self._catalog.examine(sequence, exactly, progress=step), progress)
+            yield intent
+
+    @contextmanager
+    def still_held(self, proposal: Proposal) -> Iterator[None]:
+        """While the body approves what would make a snapshot serve: it is here, whole by its sizes, and stays.
+
+        Between a proposal and its approval it may have been pruned. Raises `TrustError`, `OperatorError`.
+        """
+        if proposal.kind not in (Kind.SNAPSHOT_ACTIVATE, Kind.SNAPSHOT_PIN):
+            yield
+            return
+        sequence, state = proposal.body["sequence"], self._ledger.state
+        with self._catalog.staying():
+            self._catalog.folder(sequence)
+            held = self._catalog.look(sequence, self._conditions(state), standing_of(state))
+            if held.digest != proposal.body["digest"]:
+                raise OperatorError(f"snapshot {sequence} is not held here any more as it was proposed")
+            yield
+
+    def _check_held(self, sequence: int) -> None:
+        if sequence not in self._catalog.sequences():
+            raise NotFound("no snapshot of this sequence is held here")
+
+    def _conditions(self, state: State, accept: str | None = None) -> Conditions:
+        return conditions(self._home, self._settings, state, self._clock.now(), accept)
+
+    def _remember(self, floor: Floor | None) -> None:
+        """Raise the floor beside the node; the control store has it too: a disk that fails here undoes no order."""
+        if floor is None:
+            return
+        try:
+            raise_floor(self._home.node / FLOOR_FILE, floor)
+        except OSError as error:
+            _LOG.warning("floor_not_remembered", error=type(error).__name__)
+
+    def _members(self, held: Held) -> dict[str, Any]:
+        manifest = held.manifest
+        base = None if manifest is None or manifest.base is None else manifest.base.sequence
+        return {
+            "sequence": held.sequence,
+            "state": held.state.value,
+            "digest": held.digest or None,
+            "signers": list(held.signers),
+            "expired": held.expired,
+            "problem": held.problem or None,
+            "kind": None if manifest is None else manifest.kind,
+            "base": base,
+            "created_at": None if manifest is None else timestamp(manifest.created_at),
+            "valid_until": None if manifest is None else timestamp(manifest.valid_until),
+            "counts": None if manifest is None else msgspec.to_builtins(manifest.counts),
+            "verdict": _told(load_verdict(verdict_path(self._catalog.path(held.sequence)))),
+        }
+
+
+def _told(verdict: Verdict | None) -> Any:
+    return None if verdict is None else msgspec.to_builtins(verdict)
