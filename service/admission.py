@@ -12,14 +12,15 @@ from pathlib import Path
 from typing import Final
 
 from service.clock import Clock
-from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.control.format import EVERYWHERE, Activate, Kind, Order, order_body
+from service.control.intent import Intent
+from service.control.proposals import Proposal
 from service.control.state import State
 from service.errors import OperatorError, RelaisError
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog, Held
 from service.snapshot.floor import FLOOR_FILE, counts_of, floor_of_order, load_floor
-from service.snapshot.guard import floor_of, higher_floor
+from service.snapshot.guard import Floor, floor_of, higher_floor
 from service.snapshot.life import Standing
 from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
@@ -121,6 +122,36 @@ def noted(
         with suppress(OSError):
             catalog.record(known, beside)
         raise
+
+
+@contextmanager
+def still_held(place: Home, settings: Settings, state: State, proposal: Proposal, now: dt.datetime) -> Iterator[None]:
+    """A snapshot that is to serve stays here, as it was proposed, while the body gives the order.
+
+    Between a proposal and its approval it may have been pruned, or have expired: then no worker could serve it. Its
+    data was verified when it was proposed, and workers verify it before they serve it. Raises `OperatorError`,
+    `TrustError`.
+    """
+    if proposal.kind not in (Kind.SNAPSHOT_ACTIVATE, Kind.SNAPSHOT_PIN) or proposal.state != "waiting":
+        yield
+        return
+    sequence, catalog = int(proposal.body["sequence"]), Catalog.of(place)
+    with catalog.staying():
+        catalog.folder(sequence)
+        held = catalog.look(sequence, conditions(place, settings, state, now), standing_of(state))
+        if held.digest != proposal.body["digest"]:
+            raise OperatorError(f"snapshot {sequence} is not held here as it was proposed: {held.problem or 'another'}")
+        if held.expired:
+            raise OperatorError(f"snapshot {sequence} has expired since it was proposed")
+        yield
+
+
+def floor_left(order: Order) -> Floor | None:
+    """The floor that an order leaves; None for one that activates nothing."""
+    if order.kind != Kind.SNAPSHOT_ACTIVATE:
+        return None
+    body = order_body(order, Activate)
+    return floor_of_order(body.sequence, body.digest, body.counts)
 
 
 def _quarantine(state: State, now: dt.datetime) -> str | None:

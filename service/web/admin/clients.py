@@ -10,7 +10,7 @@ from aiohttp import hdrs, web
 
 from service.access.clients import Watch, client_body, parse_client
 from service.control.format import Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, NotFound
 from service.identifiers import is_client_id
@@ -87,10 +87,11 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
     """A client that is so already stays as it is, and no order is given."""
     admit(request, *ADMINS)
     client_id = _client_id(request)
-    known = _known(client_id, await current_state(request))
+    _known(client_id, await current_state(request))
     write = await admit_write(request, ADMINS, _tag_of(client_id), _REASON)
-    if known.suspended is suspended:
-        return _response(client_id, request.app[DESK].ledger.state)
+    state = request.app[DESK].ledger.state
+    if _known(client_id, state).suspended is suspended:
+        return _response(client_id, state)
     intent = Intent(
         kind=Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME,
         scope=client_id,

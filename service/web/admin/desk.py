@@ -19,7 +19,8 @@ from service.access.clients import ADMIN_CLASSES, Client, ClientClass
 from service.access.gate import require_class
 from service.control.decisions import Decisions
 from service.control.format import REASON_CHARACTERS, Order, check_reason, parse_scope
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.proposals import Proposal
 from service.control.state import State
 from service.errors import (

@@ -22,7 +22,10 @@ _FILTERS: Final = frozenset({"kind", "scope", "actor", "since", "before", "limit
 
 
 class Wanted(msgspec.Struct, frozen=True):
-    """Which orders: those at `since` or later, of a version below `before`, at most `limit`, None being no matter."""
+    """Which orders: those at `since` or later, of a version below `before`, at most `limit`; None is no matter.
+
+    `actor` is its author, or who approved it.
+    """
 
     kind: str | None = None
     scope: str | None = None
@@ -40,7 +43,7 @@ class Wanted(msgspec.Struct, frozen=True):
         return (
             self.kind in (None, order.kind)
             and self.scope in (None, order.scope)
-            and self.actor in (None, order.actor)
+            and self.actor in (None, order.actor, order.approved_by)
             and (self.since is None or order.at >= self.since)
             and (self.before is None or order.version < self.before)
         )

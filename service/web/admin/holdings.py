@@ -6,26 +6,27 @@ Everything here blocks, on reading data for minutes: call it from a thread. Shar
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from service.admission import conditions, noted, standing_of
+from service.admission import conditions, floor_left, noted, standing_of, still_held
 from service.aside import aside
 from service.clock import Clock
-from service.control.format import Kind
-from service.control.ledger import Intent, Ledger
+from service.control.format import Order
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.proposals import Proposal
 from service.control.state import State
-from service.errors import NotFound, OperatorError, RelaisError
+from service.errors import NotFound, RelaisError
 from service.settings import Home, Settings
 from service.snapshot.catalog import LAST_LOAD, Catalog, Held
 from service.snapshot.floor import FLOOR_FILE, raise_floor
 from service.snapshot.folder import Progress
-from service.snapshot.guard import Floor, floor_of
+from service.snapshot.guard import Floor
 from service.snapshot.verdict import Verdict, load_verdict, verdict_of, verdict_path
 from service.snapshot.verify import Conditions, Examination, Ordered
 from service.web.status import timestamp
@@ -71,15 +72,16 @@ class Holdings:
         with noted(self._catalog, None, self._clock, examination):
             yield
 
-    def settle(self, examination: Examination) -> None:
-        """After an activation: remember the floor, and let go of what no longer stays.
+    def settle(self, order: Order) -> None:
+        """After an order that activates: remember the floor, and let go of what no longer stays.
 
         The order stands whatever becomes of this; what fails is left to the next load, and logged.
         """
         try:
-            if examination.manifest is not None:
-                self._remember(floor_of(examination.manifest, examination.digest))
-            self._catalog.prune(lambda: standing_of(self._ledger.state), self._settings.snapshot.keep)
+            floor = floor_left(order)
+            if floor is not None:
+                self._remember(floor)
+                self._catalog.prune(lambda: standing_of(self._ledger.state), self._settings.snapshot.keep)
         except (RelaisError, OSError) as error:
             _LOG.warning("activation_not_settled", error=type(error).__name__)
 
@@ -102,22 +104,9 @@ class Holdings:
             aside(lambda step: self._catalog.examine(sequence, exactly, progress=step), progress)
             yield intent
 
-    @contextmanager
-    def still_held(self, proposal: Proposal) -> Iterator[None]:
-        """While the body approves what would make a snapshot serve: it is here, whole by its sizes, and stays.
-
-        Between a proposal and its approval it may have been pruned. Raises `TrustError`, `OperatorError`.
-        """
-        if proposal.kind not in (Kind.SNAPSHOT_ACTIVATE, Kind.SNAPSHOT_PIN):
-            yield
-            return
-        sequence, state = proposal.body["sequence"], self._ledger.state
-        with self._catalog.staying():
-            self._catalog.folder(sequence)
-            held = self._catalog.look(sequence, self._conditions(state), standing_of(state))
-            if held.digest != proposal.body["digest"]:
-                raise OperatorError(f"snapshot {sequence} is not held here any more as it was proposed")
-            yield
+    def still_held(self, proposal: Proposal) -> AbstractContextManager[None]:
+        """A snapshot that is to serve stays here, as it was proposed, while the body approves it."""
+        return still_held(self._home, self._settings, self._ledger.state, proposal, self._clock.now())
 
     def _check_held(self, sequence: int) -> None:
         if sequence not in self._catalog.sequences():

@@ -9,7 +9,7 @@ import msgspec
 from aiohttp import hdrs, web
 
 from service.control.format import EVERYWHERE, Kind, ModeName
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.modes import check_mode
 from service.control.state import DEFAULT_MODE, ModeState, State, View
 from service.errors import MethodNotAllowed, NotFound

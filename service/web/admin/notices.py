@@ -19,7 +19,7 @@ from service.control.format import (
     instant_text,
     parse_scope,
 )
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import Notice, State, is_over
 from service.errors import InvalidField, NotFound
 from service.web.admin.desk import (

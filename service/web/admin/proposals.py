@@ -40,7 +40,8 @@ async def approve(request: web.Request) -> web.Response:
 
     def approved() -> Proposal:
         with desk.holdings.still_held(proposal):
-            desk.decisions.approve(proposal.id, write.client.id, now)
+            order = desk.decisions.approve(proposal.id, write.client.id, now)
+        desk.holdings.settle(order)
         return desk.decisions.get(proposal.id, now)
 
     with as_conflict():

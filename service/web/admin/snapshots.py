@@ -15,7 +15,7 @@ from aiohttp import hdrs, web
 
 from service.admission import activation_intent, floor_kept, pin_intent, serves
 from service.control.format import EVERYWHERE, Kind, Order
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.orders import subject_of
 from service.control.proposals import Proposal
 from service.control.state import State
@@ -91,7 +91,7 @@ async def activate(request: web.Request) -> web.Response:
             intent = activation_intent(examination, write.client.id, reason)
             decision = desk.decisions.decide(intent, clock.now(), expected)
         if isinstance(decision, Order):
-            desk.holdings.settle(examination)
+            desk.holdings.settle(decision)
         return decision
 
     async with _verifying(desk):

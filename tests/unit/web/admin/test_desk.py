@@ -164,3 +164,25 @@ def test_an_end_is_yet_to_come():
     assert parse_until(None, NOW) is None
     with pytest.raises(InvalidField):
         parse_until("2024-02-05T10:30:00+01:00", NOW)
+
+
+# When a store is gone
+
+
+async def test_what_tightens_needs_no_store_of_proposals_and_what_loosens_waits_for_it(careful: Office):
+    careful.home.fleet.unlink()
+    assert (await careful.write("PUT", "modes/*", {"mode": "suspended", "reason": "doute"})).status == 200
+    reply = await careful.write("PUT", "modes/*", {"mode": "degraded", "reason": "fini"})
+    assert (reply.status, reply.code) == (500, "internal")
+    assert (await careful.get("modes/*")).json["mode"] == "suspended"
+
+
+async def test_without_the_store_of_orders_the_last_state_is_read_and_nothing_is_written(office: Office):
+    await office.write("PUT", "modes/*", {"mode": "suspended", "reason": "doute"})
+    office.home.orders.rename(office.home.orders.with_name("away.db"))
+    assert (await office.get("modes/*")).json["mode"] == "suspended"
+    reply = await office.write("PUT", "modes/*", {"mode": "degraded", "reason": "fini"})
+    assert (reply.status, reply.code) == (500, "internal")
+    office.home.orders.with_name("away.db").rename(office.home.orders)
+    assert (await office.get("modes/*")).json["mode"] == "suspended"
+    assert (await office.write("PUT", "modes/*", {"mode": "degraded", "reason": "fini"})).status == 200

@@ -19,7 +19,13 @@ def order(version: int, **more: Any) -> Order:
     return Order(version=version, **{**members, **rest, **more})
 
 
-ORDERS = [order(1), order(2, actor="olga"), order(3, kind="mode.clear", scope="0990000011"), order(4), order(5)]
+ORDERS = [
+    order(1),
+    order(2, actor="olga"),
+    order(3, kind="mode.clear", scope="0990000011"),
+    order(4, approved_by="bruno"),
+    order(5),
+]
 
 
 @pytest.mark.parametrize(
@@ -30,6 +36,7 @@ ORDERS = [order(1), order(2, actor="olga"), order(3, kind="mode.clear", scope="0
         ({"kind": "mode"}, []),
         ({"scope": "*"}, [5, 4, 2, 1]),
         ({"actor": "olga"}, [2]),
+        ({"actor": "bruno"}, [4]),
         ({"actor": "anna", "kind": "mode.set"}, [5, 4, 1]),
         ({"since": "2024-01-29T13:04:00+01:00"}, [5, 4]),
         ({"before": "3"}, [2, 1]),
