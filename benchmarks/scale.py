@@ -3,8 +3,8 @@
     .venv/bin/python benchmarks/scale.py --work DIR [--people 33000000] [STAGE…]
 
 Without stages, all of them in turn: rows, baseline, build, slim, verify, lookups, delta, load. Each adds its figures to
-benchmarks/results/scale.json, so that a long run may be taken up again. At 33 million people DIR needs about 75 GB and
-the whole some hours on two cores. Root lets it empty the page cache for the cold figures.
+benchmarks/results/scale.json, by the number of people, so that a long run may be taken up again. At 33 million people
+DIR needs about 75 GB and the whole some hours on two cores. Root lets it empty the page cache for the cold figures.
 """
 
 from __future__ import annotations
@@ -146,6 +146,7 @@ def load(scale: Scale) -> dict[str, Any]:
         figures["private_megabytes_two_workers"] = _private(workers)
         built = [name for name in ("slim", "delta") if scale.path(name).exists()]
         figures["under_load"] = {name: _load_under_load(scale, name) for name in built}
+        figures["private_megabytes_after_answers"] = _private(workers)
     return figures
 
 
@@ -259,11 +260,10 @@ def main() -> None:
         print(f"{time.strftime('%H:%M:%S')} {name}", flush=True)
         figures = STAGES[name](scale)
         print(json.dumps(figures, indent=1), flush=True)
-        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
-        if known.get("people") != scale.people:
-            known = {}
-        known = {**known, "machine": machine(), "people": scale.people, name: figures}
-        RESULTS.write_text(json.dumps(known, indent=1) + "\n")
+        known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {"people": {}}
+        of_people = known["people"].setdefault(str(scale.people), {})
+        of_people[name] = figures
+        RESULTS.write_text(json.dumps({"machine": machine(), "people": known["people"]}, indent=1) + "\n")
 
 
 if __name__ == "__main__":
