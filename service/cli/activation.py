@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
@@ -15,11 +14,10 @@ from service.cli.admission import activation_order, check_accept, conditions, cu
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.fetching import local_folder
-from service.cli.ordering import append_orders, await_fleet, order_members
+from service.cli.ordering import Given, await_fleet, give_orders
 from service.cli.progress import Meter
 from service.cli.pruning import prune_superseded
 from service.cli.rehearsal import rehearse
-from service.control.format import Order
 from service.control.state import State
 from service.errors import OperatorError
 from service.settings import Home, Settings
@@ -51,7 +49,8 @@ def load(
     """Copy a snapshot into the home, verify the copy, activate it, and wait until every worker serves it.
 
     A refusal names the step, what was expected and what was found, here and in DIR.verdict.json; what serves goes on
-    serving. Loading the active snapshot again changes nothing.
+    serving. Loading the active snapshot again changes nothing. What --accept lets pass waits for a second person to
+    approve it: status 4.
     """
     check_accept(accept)
     place, settings = open_home(home)
@@ -129,18 +128,20 @@ def _activate(
     if active is not None and serves(state, manifest.sequence, examination.digest):
         if not json:
             print(_headline(examination, "already active: no change"))
-        status = await_fleet(place, active.version, manifest.sequence)
-        return _told(examination, "unchanged", active.version, [], status) if json else status
+        followed = await_fleet(place, active.version, manifest.sequence)
+        return _told(examination, "unchanged", Given(active.version, (), ()), followed, json=json)
 
     if not json:
         _say(examination)
     with noted(Catalog.of(place), beside, examination):
         order = activation_order(examination)
-        version, given = append_orders(place, settings, lambda _state: [order], floor_kept(state), json=json)
+        given = give_orders(place, settings, lambda _state: [order], floor_kept(state), json=json)
+    if given.proposals:
+        return _told(examination, "proposed", given, Exit.DONE, json=json)
     remember_floor(place, floor_of(manifest, examination.digest))
-    status = await_fleet(place, version, manifest.sequence)
+    followed = await_fleet(place, given.version, manifest.sequence)
     prune_superseded(place, settings)
-    return _told(examination, "activated", version, given, status) if json else status
+    return _told(examination, "activated", given, followed, json=json)
 
 
 def _headline(examination: Examination, outcome: str) -> str:
@@ -158,17 +159,18 @@ def _say(examination: Examination) -> None:
         print("nothing to accept: the guard found nothing, and the reason is not recorded")
 
 
-def _told(examination: Examination, outcome: str, version: int, given: Sequence[Order], status: Exit) -> Exit:
+def _told(examination: Examination, outcome: str, given: Given, followed: Exit, *, json: bool) -> Exit:
     manifest = examination.manifest
-    print_json(
-        {
-            "sequence": manifest.sequence if manifest else None,
-            "digest": examination.digest,
-            "outcome": outcome,
-            "signers": sorted(examination.signers),
-            "first_load": examination.first_load,
-            "accepted": [str(finding) for finding in examination.findings],
-            **order_members(version, given, status),
-        }
-    )
-    return status
+    if json:
+        print_json(
+            {
+                "sequence": manifest.sequence if manifest else None,
+                "digest": examination.digest,
+                "outcome": outcome,
+                "signers": sorted(examination.signers),
+                "first_load": examination.first_load,
+                "accepted": [str(finding) for finding in examination.findings],
+                **given.members(followed),
+            }
+        )
+    return given.status(followed)

@@ -11,15 +11,13 @@ from cyclopts import App, Parameter
 
 from service.access.clients import Client, ClientClass, Watch, client_body, parse_client
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members
-from service.clock import SystemClock
-from service.control.format import Kind, Order, instant_text
+from service.cli.ordering import Given, await_fleet, give_orders, open_ledger, say
+from service.control.format import Kind, instant_text
 from service.control.ledger import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
 from service.identifiers import finess_has_valid_key
 from service.keyfiles import load_jwks
-from service.keyring import load_order_key
 from service.settings import Home, Settings
 
 app = App(name="client")
@@ -53,21 +51,25 @@ def add(  # noqa: PLR0913 - one parameter an option
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Register a client, and return when every worker follows (status 3 if one does not)."""
+    """Register a client, and return when every worker follows (status 3 if one does not).
+
+    What lets it do more (a class beyond pharmacy and vendor, a further key, a budget above its class) is proposed and
+    waits for a second person: status 4.
+    """
     where, settings = open_home(home)
     jwks = load_jwks(key)
     limits = {"daily": daily, "burst": burst, "unknown": unknown, "watch": watch.value}
     client = _parse(client_id, {"class": client_class.value, "finess": list(finess), "keys": list(jwks), **limits})
     _warn(client, jwks)
-    version, given = _register(where, settings, client, reason, replace=replace, json=json)
+    given = _register(where, settings, client, reason, replace=replace, json=json)
     if not json:
         for one in client.keys.values():
             print(f"  key {one.kid} ({one.alg})")
-    status = await_fleet(where, version)
+    followed = await_fleet(where, given.version)
     if json:
         keys = [{"kid": one.kid, "alg": one.alg} for one in client.keys.values()]
-        print_json({"id": client.id, "keys": keys, **order_members(version, given, status)})
-    return status
+        print_json({"id": client.id, "keys": keys, **given.members(followed)})
+    return given.status(followed)
 
 
 @app.command(name="list")
@@ -109,29 +111,27 @@ def resume(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Answer a suspended client again, and return when every worker follows (status 3 if one does not)."""
+    """Answer a suspended client again, once a second person approves; status 3 if a worker does not follow."""
     return _set_suspended(home, client_id, reason, suspended=False, json=json)
 
 
-def _register(
-    home: Home, settings: Settings, client: Client, reason: str, *, replace: bool, json: bool
-) -> tuple[int, list[Order]]:
-    """The version to follow, and the order that registers the client; none where that is done already."""
+def _register(home: Home, settings: Settings, client: Client, reason: str, *, replace: bool, json: bool) -> Given:
+    """The order that registers the client, or its proposal; none where that is done already."""
     intent = Intent(kind=Kind.CLIENT_REGISTER, scope=client.id, body=client_body(client), reason=reason, actor=actor())
-    signer = load_order_key(home, settings)
-    given = []
-    with open_ledger(home, settings) as ledger:
-        if _is_registered(ledger.state, client):
-            _say(f"{client.id} is registered so already: no change", json=json)
-        else:
-            order = ledger.issue(
-                intent, signer, SystemClock().now(), lambda state: _refuse_to_replace(state, client, replace=replace)
-            )
-            given.append(order)
-            _say(f"order {order.version}: {order.kind} {order.scope}", json=json)
-        if ledger.state.clients[client.id].suspended:
+
+    def plan(state: State) -> list[Intent]:
+        known = state.clients.get(client.id)
+        if known is not None and known.suspended:
             print(f"relais: {client.id} stays suspended until it is resumed", file=sys.stderr)
-        return (given[-1].version if given else ledger.state.version), given
+        if not _is_registered(state, client):
+            return [intent]
+        say(f"{client.id} is registered so already: no change", json=json)
+        return []
+
+    def expected(state: State) -> None:
+        _refuse_to_replace(state, client, replace=replace)
+
+    return give_orders(home, settings, plan, expected, json=json)
 
 
 def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, json: bool) -> int:
@@ -143,18 +143,15 @@ def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, 
         known = state.clients.get(client_id)
         if known is None or known.suspended is not suspended:
             return [intent]
-        _say(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change", json=json)
+        say(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change", json=json)
         return []
 
-    version, given = append_orders(where, settings, plan, json=json)
-    status = await_fleet(where, version)
+    given = give_orders(where, settings, plan, json=json)
+    followed = await_fleet(where, given.version)
     if json:
-        print_json({"id": client_id, "suspended": suspended, **order_members(version, given, status)})
-    return status
-
-
-def _say(text: str, *, json: bool) -> None:
-    print(text, file=sys.stderr if json else sys.stdout)
+        # A resumption that waits has resumed nobody.
+        print_json({"id": client_id, "suspended": suspended or bool(given.proposals), **given.members(followed)})
+    return given.status(followed)
 
 
 def _parse(client_id: str, members: Mapping[str, Any]) -> Client:

@@ -33,9 +33,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "trust": "Say who may sign snapshots, and how many of them it takes (the trust file).",
     "snapshot": "Build, sign, verify, compare, load, activate and pin snapshots.",
     "mode": "Show or set how queries are answered: live, degraded or suspended.",
+    "notice": "Put, withdraw and list sentences that answers and the status page carry.",
     "client": "Register, list, suspend and resume those who may ask.",
     "token": "Mint a client's token on the machine that holds its key.",
-    "orders": "List the signed chain of every decision.",
+    "orders": "List the signed chain of every decision; approve or reject what waits for a second person.",
     "journal": "Check the signed journal of answers.",
     "receipt": "Check and explain an answer by its receipt.",
 }
@@ -53,6 +54,6 @@ def overview() -> str:
             *lines,
             "",
             "relais COMMAND --help says more; relais --version says which version this is.",
-            "Exit status: 0 done, 1 refused or failed, 2 usage, 3 unavailable.",
+            "Exit status: 0 done, 1 refused or failed, 2 usage, 3 unavailable, 4 proposed.",
         ]
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -15,7 +14,7 @@ from service.aside import aside
 from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members, parse_until
+from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.cli.progress import Meter
 from service.cli.pruning import current_standing
 from service.clock import SystemClock
@@ -36,7 +35,10 @@ def pin(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine, for good."""
+    """Roll back: serve an earlier snapshot until a time. Every later one is put in quarantine, for good.
+
+    It waits for a second person to approve it: status 4.
+    """
     place, settings = open_home(home)
     now, catalog = SystemClock().now(), Catalog.of(place)
     ends = parse_until(until, now)
@@ -52,11 +54,11 @@ def pin(
         judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
         with Meter() as meter:
             aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
-        version, given = append_orders(place, settings, lambda _: [intent], json=json)
-    status = await_fleet(place, version, sequence)
+        given = give_orders(place, settings, lambda _: [intent], json=json)
+    followed = await_fleet(place, given.version, sequence if given.orders else None)
     if json:
-        print_json({"sequence": sequence, "digest": held.digest, **order_members(version, given, status)})
-    return status
+        print_json({"sequence": sequence, "digest": held.digest, **given.members(followed)})
+    return given.status(followed)
 
 
 def unpin(
@@ -73,14 +75,14 @@ def unpin(
     def plan(state: State) -> list[Intent]:
         if state.view(now).pin is not None:
             return [intent]
-        print("no snapshot is pinned: no change", file=sys.stderr if json else sys.stdout)
+        say("no snapshot is pinned: no change", json=json)
         return []
 
-    version, given = append_orders(place, settings, plan, json=json)
-    status = await_fleet(place, version)
+    given = give_orders(place, settings, plan, json=json)
+    followed = await_fleet(place, given.version)
     if json:
-        print_json(order_members(version, given, status))
-    return status
+        print_json(given.members(followed))
+    return given.status(followed)
 
 
 def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:

@@ -8,7 +8,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
-from service.cli.ordering import append_orders, await_fleet, open_ledger, order_members, parse_until
+from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
 from service.control.ledger import Intent
@@ -16,6 +16,8 @@ from service.control.modes import check_mode, differing_scopes
 from service.control.state import ModeState, State, View
 
 app = App(name="mode")
+
+ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 
 
 @app.command(name="show")
@@ -37,10 +39,10 @@ def show(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
 
 @app.command(name="set")
 def set_mode(
-    mode: Annotated[ModeName, Parameter(help="live needs an upstream, which cannot be configured yet.")],
+    mode: Annotated[ModeName, Parameter(help="live needs an upstream: the setting upstream.url.")],
     /,
     *,
-    reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
+    reason: ReasonOption,
     scope: Annotated[str, Parameter(help="An AMC number, or * for all.")] = EVERYWHERE,
     until: Annotated[str | None, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")] = None,
     clear: Annotated[
@@ -50,10 +52,12 @@ def set_mode(
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Set the mode of a scope, and return when every worker follows (status 3 if one does not)."""
+    """Set the mode of a scope, and return when every worker follows (status 3 if one does not).
+
+    A looser mode (live, the end of a suspension) is proposed and waits for a second person: status 4.
+    """
     where, settings = open_home(home)
-    # No upstream can be configured yet.
-    check_mode(mode, upstream_configured=False)
+    check_mode(mode, upstream_configured=bool(settings.upstream.url))
     now = SystemClock().now()
     end = None if until is None else parse_until(until, now)
     target = parse_scope(scope)
@@ -74,14 +78,40 @@ def set_mode(
         # The mode of all first: if what follows fails, a suspension already holds.
         return [order, *cleared]
 
-    version, given = append_orders(where, settings, plan, json=json)
-    status = await_fleet(where, version)
+    given = give_orders(where, settings, plan, json=json)
+    followed = await_fleet(where, given.version)
     if json:
-        print_json({**order_members(version, given, status), "differing": differing})
-        return status
+        print_json({**given.members(followed), "differing": differing})
+        return given.status(followed)
     for one in differing:
         print(f"still differs: {one['scope']} {one['mode']} (--all clears it)")
-    return status
+    return given.status(followed)
+
+
+@app.command(name="clear")
+def clear_mode(
+    *,
+    scope: Annotated[str, Parameter(help="An AMC number: the mode of all is its mode again. Or *: degraded again.")],
+    reason: ReasonOption,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> int:
+    """Take a scope's own mode away, and return when every worker follows (status 3 if one does not)."""
+    where, settings = open_home(home)
+    intent = Intent(kind=Kind.MODE_CLEAR, scope=parse_scope(scope), body={}, reason=reason, actor=actor())
+
+    def plan(state: State) -> list[Intent]:
+        # Also where its end has passed, something may lie below it.
+        if intent.scope in state.modes:
+            return [intent]
+        say(f"{intent.scope} has no mode of its own: no change", json=json)
+        return []
+
+    given = give_orders(where, settings, plan, json=json)
+    followed = await_fleet(where, given.version)
+    if json:
+        print_json(given.members(followed))
+    return given.status(followed)
 
 
 def _serves(view: View, amc: str) -> bool:

@@ -5,17 +5,21 @@ from __future__ import annotations
 import datetime as dt
 import re
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from typing import Any, Final
 
+from service.access.clients import CLASS_BUDGETS
 from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
+from service.control.decisions import Decisions
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
-from service.control.format import Order
+from service.control.format import Order, instant_text
 from service.control.ledger import Intent, Ledger
+from service.control.proposals import Proposal, ProposalStore
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
@@ -45,34 +49,79 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
         yield ledger
 
 
-def append_orders(
+@contextmanager
+def open_decisions(home: Home, settings: Settings) -> Iterator[Decisions]:
+    """How orders come to be in a home. Raises as `open_ledger`, and `SettingsError` without the order key."""
+    key = load_order_key(home, settings)
+    with open_ledger(home, settings) as ledger, closing(ProposalStore(home.fleet, key, ledger.keys)) as proposals:
+        yield Decisions(
+            ledger,
+            proposals,
+            key,
+            two_person=settings.two_person,
+            proposal_hours=settings.control.proposal_hours,
+            class_limits=CLASS_BUDGETS,
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What became of a command's intents: orders in force, proposals that wait, and the order version to follow."""
+
+    version: int
+    orders: tuple[Order, ...]
+    proposals: tuple[Proposal, ...]
+
+    def status(self, followed: Exit) -> Exit:
+        """What the command ends with, once it is known whether the workers follow."""
+        return Exit.PROPOSED if followed == Exit.DONE and self.proposals else followed
+
+    def members(self, followed: Exit) -> dict[str, Any]:
+        """What the command tells a machine of them: who does not follow stands on standard error."""
+        orders = [{"version": order.version, "kind": order.kind, "scope": order.scope} for order in self.orders]
+        proposals = [
+            {"id": one.id, "kind": one.kind, "scope": one.scope, "loosens": one.loosens, "ends": instant_text(one.ends)}
+            for one in self.proposals
+        ]
+        follows = followed == Exit.DONE
+        return {"order_version": self.version, "orders": orders, "proposals": proposals, "follows": follows}
+
+
+def give_orders(
     home: Home,
     settings: Settings,
     plan: Callable[[State], list[Intent]],
     expected: Callable[[State], None] | None = None,
     *,
     json: bool = False,
-) -> tuple[int, list[Order]]:
-    """Append the orders planned on the state as it is, in turn; the version to follow then, and the orders given.
+) -> Given:
+    """Give the orders planned on the state as it is, in turn; those that loosen are proposed where that takes two.
 
     They are in force before anybody is known to follow them. With `json` standard output is the caller's: what is said
-    here goes to standard error. Raises as `Ledger.issue`.
+    here goes to standard error. Raises as `Decisions.decide`.
     """
-    key = load_order_key(home, settings)
-    with open_ledger(home, settings) as ledger:
-        version, given = ledger.state.version, []
-        for intent in plan(ledger.state):
-            order = ledger.issue(intent, key, SystemClock().now(), expected)
-            given.append(order)
-            version = order.version
-            print(f"order {version}: {order.kind} {order.scope}", file=sys.stderr if json else sys.stdout)
-    return version, given
+    orders: list[Order] = []
+    proposals: list[Proposal] = []
+    with open_decisions(home, settings) as decisions:
+        for intent in plan(decisions.ledger.state):
+            made = decisions.decide(intent, SystemClock().now(), expected)
+            if isinstance(made, Order):
+                orders.append(made)
+                say(f"order {made.version}: {made.kind} {made.scope}", json=json)
+            else:
+                proposals.append(made)
+                say(
+                    f"proposed {made.id}: {made.kind} {made.scope}: {made.loosens}  "
+                    f"(relais orders approve {made.id}, by somebody else)",
+                    json=json,
+                )
+        version = orders[-1].version if orders else decisions.ledger.state.version
+    return Given(version, tuple(orders), tuple(proposals))
 
 
-def order_members(version: int, given: Sequence[Order], status: int) -> dict[str, Any]:
-    """What a command that gives orders tells a machine of them: who does not follow stands on standard error."""
-    orders = [{"version": order.version, "kind": order.kind, "scope": order.scope} for order in given]
-    return {"order_version": version, "orders": orders, "follows": status == Exit.DONE}
+def say(text: str, *, json: bool) -> None:
+    """A line for people: on standard error where standard output is a machine's."""
+    print(text, file=sys.stderr if json else sys.stdout)
 
 
 def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> Exit:
@@ -89,16 +138,25 @@ def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> 
     return Exit.UNAVAILABLE if behind else Exit.DONE
 
 
-def parse_until(text: str, now: dt.datetime) -> dt.datetime:
-    """An end: RFC 3339 with its offset, or a duration from now (30m, 2h, 7d). Raises `OperatorError`."""
+def parse_until(text: str, now: dt.datetime, option: str = "--until") -> dt.datetime:
+    """An instant to come: RFC 3339 with its offset, or a duration from now (30m, 2h, 7d). Raises `OperatorError`."""
+    return _parse_instant(text, now, option, 1)
+
+
+def parse_since(text: str, now: dt.datetime) -> dt.datetime:
+    """An instant past: RFC 3339 with its offset, or how long ago (30m, 2h, 7d). Raises `OperatorError`."""
+    return _parse_instant(text, now, "--since", -1)
+
+
+def _parse_instant(text: str, now: dt.datetime, option: str, sign: int) -> dt.datetime:
     duration = _DURATION.fullmatch(text)
     try:
         if duration is not None:
-            return now + dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
+            return now + sign * dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
         until = dt.datetime.fromisoformat(text)
         utc = until.astimezone(dt.UTC)  # the last hours of the year 9999 are beyond it in UTC
     except (ValueError, OverflowError) as error:
-        raise OperatorError("--until takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
+        raise OperatorError(f"{option} takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
     if until.tzinfo is None:
-        raise OperatorError("--until needs the offset from UTC: end the time with Z, or +01:00")
+        raise OperatorError(f"{option} needs the offset from UTC: end the time with Z, or +01:00")
     return utc

@@ -25,8 +25,13 @@ Synchronous = Literal["FULL", "NORMAL"]
 COMMAND_BUSY_SECONDS: Final = 2.0
 
 
-def create_database(path: Path, application_id: int, schema: str) -> None:
-    """A new, empty database, mode 0600, named only once it is whole. Raises `OperatorError` if one is there."""
+def create_database(
+    path: Path, application_id: int, schema: str, fill: Callable[[sqlite3.Connection], object] | None = None
+) -> None:
+    """A new database, empty or as `fill` leaves it, mode 0600, named only once it is whole.
+
+    Raises `OperatorError` if one is there.
+    """
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, PRIVATE_MODE))
@@ -36,6 +41,10 @@ def create_database(path: Path, application_id: int, schema: str) -> None:
             connection.execute("PRAGMA synchronous = FULL")
             connection.execute(f"PRAGMA application_id = {application_id:d}")
             connection.executescript(f"BEGIN IMMEDIATE; {schema} COMMIT;")
+            if fill is not None:
+                connection.execute("BEGIN IMMEDIATE")
+                fill(connection)
+                connection.execute("COMMIT")
         # A link, unlike a rename, does not take the place of a store that is there.
         os.link(temporary, path)
     except FileExistsError as error:

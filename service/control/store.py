@@ -18,6 +18,8 @@ CREATE TRIGGER orders_stay BEFORE UPDATE ON orders BEGIN SELECT RAISE(ABORT, 'or
 CREATE TRIGGER orders_last BEFORE DELETE ON orders BEGIN SELECT RAISE(ABORT, 'orders are immutable'); END;
 """
 
+_INSERT: Final = "INSERT INTO orders (version, jws) VALUES (?, ?)"
+
 
 class OrderStore(Protocol):
     """The shared chain of orders, stored and not judged: whoever reads verifies.
@@ -57,9 +59,9 @@ class SqliteOrderStore:
         self._mark: tuple[int, int] | None = None
 
     @staticmethod
-    def create(path: Path) -> None:
-        """A new store without orders. Raises `OperatorError` if there is one."""
-        create_database(path, _APPLICATION_ID, _SCHEMA)
+    def create(path: Path, orders: Sequence[StoredOrder] = ()) -> None:
+        """A new store that holds `orders` from the moment it has its name. Raises `OperatorError` if there is one."""
+        create_database(path, _APPLICATION_ID, _SCHEMA, lambda connection: connection.executemany(_INSERT, orders))
 
     def head(self) -> int:
         """The version of the last order, 0 before the first."""
@@ -76,7 +78,7 @@ class SqliteOrderStore:
         def insert(connection: sqlite3.Connection) -> None:
             if _head(connection) != version - 1:
                 raise VersionConflict("another order was appended first")
-            connection.execute("INSERT INTO orders (version, jws) VALUES (?, ?)", (version, jws))
+            connection.execute(_INSERT, (version, jws))
 
         self._database.write(insert)
 

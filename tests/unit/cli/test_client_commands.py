@@ -29,7 +29,7 @@ def home(tmp_path: Path) -> Home:
     home = Home(tmp_path)
     for folder in (home.keys, home.orders.parent, home.node):
         folder.mkdir()
-    home.settings.write_text('[instance]\nname = "ici"\n')
+    home.settings.write_text('[instance]\nname = "ici"\n[control]\ntwo_person = "never"\n')
     write_new_key(KeyUse.ORDER, home.keys / "order.jwk")
     for name in ("a", "b"):
         write_new_key(KeyUse.CLIENT, home.keys / f"{name}.jwk")
@@ -237,7 +237,7 @@ def test_for_machines_each_order_is_told_and_none_where_nothing_changed(home: Ho
     assert (status, err) == (0, "order 1: client.register ph-1\n")
     assert [key["alg"] for key in told.pop("keys")] == ["EdDSA"]
     order = {"version": 1, "kind": "client.register", "scope": "ph-1"}
-    assert told == {"id": "ph-1", "order_version": 1, "orders": [order], "follows": True}
+    assert told == {"id": "ph-1", "order_version": 1, "orders": [order], "proposals": [], "follows": True}
     again = relais(*add(home, "--json"))
     assert (json.loads(again[1])["orders"], again[2]) == ([], "ph-1 is registered so already: no change\n")
     for word, suspended, kinds in (

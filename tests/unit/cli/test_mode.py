@@ -9,7 +9,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
 from service.cli.main import _run
-from service.cli.ordering import append_orders, parse_until
+from service.cli.ordering import give_orders, parse_until
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat, pid_space
 from service.control.format import Kind
@@ -29,7 +29,7 @@ def home(tmp_path: Path):
     jwk = private_jwk(Ed25519PrivateKey.generate())
     (tmp_path / "keys" / "order.jwk").write_text(json.dumps(jwk))
     (tmp_path / "keys" / "order.pub.jwk").write_text(json.dumps({k: v for k, v in jwk.items() if k != "d"}))
-    (tmp_path / "relais.toml").write_text("")
+    (tmp_path / "relais.toml").write_text('[control]\ntwo_person = "never"\n')
     SqliteOrderStore.create(tmp_path / "control" / "orders.db")
     FleetStore.create(tmp_path / "control" / "fleet.db")
     return tmp_path
@@ -57,7 +57,7 @@ def activate(home: Path, amc: str) -> None:
     place = Home(home)
     body = {"sequence": 1, "digest": "d" * 43, "counts": {amc: {}}, "accepted": []}
     intent = Intent(kind=Kind.SNAPSHOT_ACTIVATE, scope="*", body=body, reason="night", actor="ann")
-    append_orders(place, load_settings(place, {}), lambda _: [intent])
+    give_orders(place, load_settings(place, {}), lambda _: [intent])
 
 
 def shown(relais: Any) -> Any:
@@ -124,6 +124,31 @@ def test_setting_all_names_what_still_differs_and_clears_it_on_demand(relais: An
     assert list(modes(relais)) == ["*"]
 
 
+def test_an_amc_s_own_mode_is_cleared_where_it_has_one(relais: Any):
+    assert relais("mode", "clear", "--scope", AMC, "--reason", "x")[:2] == (
+        0,
+        f"{AMC} has no mode of its own: no change\n",
+    )
+    relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
+    assert relais("mode", "clear", "--scope", "775671993", "--reason", "back") == (
+        0,
+        f"order 2: mode.clear {AMC}\n",
+        "",
+    )
+    assert list(modes(relais)) == ["*"]
+    cleared = json.loads(relais("mode", "clear", "--scope", AMC, "--reason", "x", "--json")[1])
+    assert cleared == {"order_version": 2, "orders": [], "proposals": [], "follows": True}
+
+
+def test_live_takes_an_upstream_to_ask(relais: Any, home: Path):
+    status, _, err = relais("mode", "set", "live", "--reason", "back")
+    assert (status, "no upstream is configured" in err) == (1, True)
+    with (home / "relais.toml").open("a") as settings:
+        settings.write('[upstream]\nurl = "https://droits.example"\n')
+    assert relais("mode", "set", "live", "--reason", "back")[0] == 0
+    assert modes(relais)["*"]["mode"] == "live"
+
+
 def test_a_refused_mode_says_nothing_of_what_would_differ(relais: Any):
     relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
     assert relais("mode", "set", "degraded", "--reason", "x" * 501)[:2] == (1, "")
@@ -149,6 +174,7 @@ def test_for_machines_the_order_and_who_follows_are_told_and_for_people_on_stand
     assert json.loads(out) == {
         "order_version": 2,
         "orders": [{"version": 2, "kind": "mode.set", "scope": "*"}],
+        "proposals": [],
         "follows": True,
         "differing": [{"scope": AMC, "mode": "suspended"}],
     }
@@ -159,7 +185,7 @@ def test_for_machines_the_order_and_who_follows_are_told_and_for_people_on_stand
     ]
     assert cleared["differing"] == []
     nothing = relais("snapshot", "unpin", "--reason", "again", "--json")
-    assert json.loads(nothing[1]) == {"order_version": 4, "orders": [], "follows": True}
+    assert json.loads(nothing[1]) == {"order_version": 4, "orders": [], "proposals": [], "follows": True}
     assert nothing[2] == "no snapshot is pinned: no change\n"
 
 
