@@ -8,9 +8,11 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
+from service.aside import aside
 from service.clock import Clock
 from service.control.format import EVERYWHERE, Activate, Kind, Order, order_body
 from service.control.intent import Intent
@@ -20,12 +22,13 @@ from service.errors import OperatorError, RelaisError
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog, Held
 from service.snapshot.floor import FLOOR_FILE, counts_of, floor_of_order, load_floor
+from service.snapshot.folder import Progress
 from service.snapshot.guard import Floor, floor_of, higher_floor
 from service.snapshot.life import Standing
 from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
 from service.snapshot.verdict import early_verdict, verdict_of
-from service.snapshot.verify import Conditions, Examination
+from service.snapshot.verify import Conditions, Examination, Ordered
 
 #: The reason of an activation for which nobody had to give one.
 NOTHING_ACCEPTED: Final = "a verified snapshot was loaded"
@@ -122,6 +125,30 @@ def noted(
         with suppress(OSError):
             catalog.record(known, beside)
         raise
+
+
+@contextmanager
+def pinnable(
+    catalog: Catalog,
+    sequence: int,
+    state: State,
+    judged_by: Conditions,
+    intent_of: Callable[[Held], Intent],
+    check: Callable[[Intent], None],
+    progress: Progress,
+) -> Iterator[Intent]:
+    """The order that pins a held snapshot, once every step holds; nothing is pruned while the body gives it.
+
+    `check` raises for an order that may not be given, before minutes of reading data. Raises what it raises,
+    `TrustError`, and `OperatorError` for a snapshot that is not held or is damaged.
+    """
+    with catalog.staying():
+        catalog.folder(sequence)
+        intent = intent_of(catalog.look(sequence, judged_by, standing_of(state)))
+        check(intent)
+        exactly = replace(judged_by, ordered=Ordered(sequence, intent.body["digest"], may_be_expired=False))
+        aside(lambda step: catalog.examine(sequence, exactly, progress=step), progress)
+        yield intent
 
 
 @contextmanager

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
-from service.admission import pin_intent, standing_of
+from service.admission import pin_intent, pinnable, standing_of
 from service.aside import aside
 from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
@@ -23,7 +23,6 @@ from service.control.ledger import Intent
 from service.control.state import State
 from service.errors import OperatorError
 from service.snapshot.catalog import Catalog, Held
-from service.snapshot.verify import Ordered
 
 
 def pin(
@@ -42,22 +41,25 @@ def pin(
     place, settings = open_home(home)
     now, catalog = SystemClock().now(), Catalog.of(place)
     ends = parse_until(until, now)
-    with catalog.staying():
-        catalog.folder(sequence)
-        state = current_state(place, settings)
-        judged_by = conditions(place, settings, state)
-        held = catalog.look(sequence, judged_by, standing_of(state))
-        intent = pin_intent(held, actor(), reason, ends)
-        # Not after minutes of reading data that the order could not be given.
+    catalog.folder(sequence)
+    state = current_state(place, settings)
+    judged_by = conditions(place, settings, state)
+
+    def intent_of(held: Held) -> Intent:
+        return pin_intent(held, actor(), reason, ends)
+
+    def check(intent: Intent) -> None:
         with open_ledger(place, settings) as ledger:
             ledger.check(intent, now)
-        judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
+
+    with ExitStack() as stack:
         with Meter() as meter:
-            aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
+            judged = pinnable(catalog, sequence, state, judged_by, intent_of, check, meter.stage("verify"))
+            intent = stack.enter_context(judged)
         given = give_orders(place, settings, lambda _: [intent], json=json)
     followed = await_fleet(place, given.version, sequence if given.orders else None)
     if json:
-        print_json({"sequence": sequence, "digest": held.digest, **given.members(followed)})
+        print_json({"sequence": sequence, "digest": intent.body["digest"], **given.members(followed)})
     return given.status(followed)
 
 

@@ -7,13 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import replace
 from typing import Any, Final
 
 import msgspec
 import structlog
 
-from service.admission import conditions, floor_left, noted, standing_of, still_held
+from service.admission import conditions, floor_left, noted, pinnable, standing_of, still_held
 from service.aside import aside
 from service.clock import Clock
 from service.control.format import Order
@@ -28,7 +27,7 @@ from service.snapshot.floor import FLOOR_FILE, raise_floor
 from service.snapshot.folder import Progress
 from service.snapshot.guard import Floor
 from service.snapshot.verdict import Verdict, load_verdict, verdict_of, verdict_path
-from service.snapshot.verify import Conditions, Examination, Ordered
+from service.snapshot.verify import Conditions, Examination
 from service.web.status import timestamp
 
 _LOG: Final = structlog.get_logger(__name__)
@@ -85,24 +84,21 @@ class Holdings:
         except (RelaisError, OSError) as error:
             _LOG.warning("activation_not_settled", error=type(error).__name__)
 
-    @contextmanager
     def pinnable(
         self, sequence: int, state: State, intent_of: Callable[[Held], Intent], progress: Progress
-    ) -> Iterator[Intent]:
+    ) -> AbstractContextManager[Intent]:
         """The order that pins a held snapshot, once every step holds; nothing is pruned while the body gives it.
 
         Raises `NotFound` where it is not held, `TrustError`, `OperatorError` where it is damaged, and, before minutes
         of reading, as `Ledger.check`.
         """
-        with self._catalog.staying():
-            self._check_held(sequence)
-            judged_by = self._conditions(state)
-            intent = intent_of(self._catalog.look(sequence, judged_by, standing_of(state)))
+        self._check_held(sequence)
+
+        def check(intent: Intent) -> None:
             self._ledger.check(intent, self._clock.now())
-            ordered = Ordered(sequence, intent.body["digest"], may_be_expired=False)
-            exactly = replace(judged_by, ordered=ordered)
-            aside(lambda step: self._catalog.examine(sequence, exactly, progress=step), progress)
-            yield intent
+
+        judged_by = self._conditions(state)
+        return pinnable(self._catalog, sequence, state, judged_by, intent_of, check, progress)
 
     def still_held(self, proposal: Proposal) -> AbstractContextManager[None]:
         """A snapshot that is to serve stays here, as it was proposed, while the body approves it."""
