@@ -8,19 +8,22 @@ import json
 import re
 import shutil
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 
-from service.cli import admission
+from service.cli import admission, approval
 from service.cli.main import _run
 from service.clock import SystemClock
+from service.snapshot.verify import Conditions
 from tests.fleet import Installation
 from tests.scenarios.supply import SIGNERS
 
 AMC = "0990000011"
+#: Two who may order: numbers that no system user has.
+ANN, BOB = 3_999_999_001, 3_999_999_002
 GUARD = "9 guard"
 SEQUENCE = "5 sequence against the floor"
 LOOSER = "the policy may not loosen: renewal_grace_days"
@@ -374,6 +377,85 @@ def test_a_fresh_node_is_told_what_it_must_not_go_below(desk: Desk, tmp_path: Pa
     taken = fresh.load(desk.home / "snapshots" / "2", "--at-least", "2")
     assert (taken.status, "there was no floor to compare with" in taken.out) == (0, True)
     assert fresh.load(old).status == 1
+
+
+# Two people
+
+
+@pytest.fixture
+def by(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
+    """Somebody logs in; in a home where what loosens takes two people."""
+    login = tmp_path / "loginuid"
+    monkeypatch.setattr("service.cli.common._LOGIN_UID", login)
+    monkeypatch.setenv("RELAIS_CONTROL_TWO_PERSON", "always")
+
+    def logs_in(uid: int) -> None:
+        login.write_text(str(uid))
+
+    logs_in(ANN)
+    return logs_in
+
+
+def proposed(said: Said) -> str:
+    assert said.status == 4
+    (proposal,) = said.members["proposals"]
+    return str(proposal["id"])
+
+
+def test_what_is_accepted_serves_once_somebody_else_approves(desk: Desk, by: Callable[[int], None]):
+    folder, floor = desk.build(2, grace=90), desk.floor()
+    said = desk.load(folder, "--accept", "the AMCs wrote to us", "--json")
+    made = proposed(said)
+    assert (said.members["outcome"], said.members["orders"]) == ("proposed", [])
+    assert (desk.active(), desk.floor()) == (1, floor)
+    assert proposed(desk.run("snapshot", "activate", "2", "--accept", "the AMCs wrote to us", "--json")) == made
+    assert desk.run("orders", "approve", made).status == 1
+    by(BOB)
+    said = desk.run("orders", "approve", made)
+    assert (said.status, desk.active(), desk.floor()["sequence"]) == (0, 2, 2)
+    order = desk.orders()[-1]
+    assert (order["actor"], order["approved_by"]) == (f"cli:uid-{ANN}", f"cli:uid-{BOB}")
+    assert len(order["body"]["accepted"]) == 2
+    # What the guard has nothing against takes one.
+    assert desk.load(desk.build(3, grace=90)).status == 0
+
+
+def test_a_pin_holds_once_somebody_else_approves(desk: Desk, by: Callable[[int], None]):
+    assert desk.load(desk.build(2)).status == 0
+    made = proposed(desk.run("snapshot", "pin", "1", "--until", "1h", "--reason", "2 is bad", "--json"))
+    assert desk.active() == 2
+    by(BOB)
+    assert desk.run("orders", "approve", made, "--json").members["follows"]
+    assert desk.active() == 1
+
+
+def test_what_is_no_longer_held_as_it_was_proposed_is_not_approved(desk: Desk, by: Callable[[int], None]):
+    assert desk.load(desk.build(2)).status == 0
+    pin = proposed(desk.run("snapshot", "pin", "1", "--until", "1h", "--reason", "2 is bad", "--json"))
+    by(BOB)
+    shutil.rmtree(desk.home / "snapshots" / "1")
+    said = desk.run("orders", "approve", pin)
+    assert (said.status, "snapshot 1 is not held here" in said.err) == (1, True)
+    shutil.copytree(desk.home / "snapshots" / "2", desk.home / "snapshots" / "1")
+    said = desk.run("orders", "approve", pin)
+    assert (said.status, "snapshot 1 is not held here as it was proposed: holds sequence 2" in said.err) == (1, True)
+    assert desk.active() == 2
+
+
+def test_a_snapshot_that_expired_while_it_waited_is_not_approved(
+    desk: Desk, by: Callable[[int], None], monkeypatch: pytest.MonkeyPatch
+):
+    made = proposed(desk.load(desk.build(2, grace=90, days=1), "--accept", "the AMCs wrote to us", "--json"))
+    by(BOB)
+    monkeypatch.setattr(approval, "conditions", later(admission.conditions, dt.timedelta(days=2)))
+    said = desk.run("orders", "approve", made)
+    assert (said.status, said.err) == (1, "relais: snapshot 2 has expired since it was proposed\n")
+    assert desk.active() == 1
+
+
+def later(conditions: Callable[..., Conditions], by: dt.timedelta) -> Callable[..., Conditions]:
+    """The same conditions, by a clock that is ahead."""
+    return lambda *arguments: replace(conditions(*arguments), now=SystemClock().now() + by)
 
 
 # Comparing what is held

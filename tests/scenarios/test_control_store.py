@@ -110,6 +110,30 @@ def test_a_store_put_back_from_yesterday_is_not_followed(site: Installation):
     _still_answers(site)
 
 
+def test_a_lost_store_is_written_anew_beside_the_workers_and_goes_on(site: Installation):
+    """No backup, no restart, and no suspension forgotten; whoever was answered is answered all the while."""
+    site.start("rights", workers=2)
+    site.start("admin", workers=1)
+    site.register("suspect", "pharmacy", "750012346")
+    site.relais("client", "suspend", "suspect", "--reason", "a stolen key")
+    orders = site.relais("orders", "list", "--json").stdout
+    for file in (site.home / "control").glob("orders.db*"):
+        file.write_bytes(os.urandom(file.stat().st_size))
+    wait_until(lambda: all_say(site, {"control_store": False}), 20, lambda: f"not told: {troubles(site)}")
+    _still_answers(site)
+    said = site.relais("orders", "restore")
+    assert said.stdout.startswith("orders.db is written anew, up to order ")
+    assert site.relais("orders", "list", "--json").stdout == orders
+    wait_until(lambda: all_say(site, {}), 20, lambda: f"not cleared: {troubles(site)}")
+    _still_answers(site)
+    site.relais("orders", "restore", status=1)
+    site.set_mode("suspended")
+    assert {site.ask(site.example("open")).status for _ in range(10)} == {503}
+    site.set_mode("degraded")
+    site.relais("client", "resume", "suspect", "--reason", "a new key")
+    assert {site.ask(site.example("open"), "suspect").status for _ in range(10)} == {200}
+
+
 def _answers(site: Installation) -> None:
     assert {site.ask(site.example("open")).status for _ in range(10)} == {200}
 
