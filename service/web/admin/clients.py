@@ -8,7 +8,7 @@ from typing import Any, Final
 import msgspec
 from aiohttp import hdrs, web
 
-from service.access.clients import Watch, client_body, parse_client
+from service.access.clients import Watch, client_body, client_members, parse_client
 from service.control.format import Kind
 from service.control.intent import Intent
 from service.control.state import ClientState, State
@@ -129,15 +129,7 @@ def _tag(client_id: str, known: ClientState) -> str:
 
 
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": client_id}
-    try:
-        client = parse_client(client_id, known.body)
-    except InvalidField as error:
-        row["error"] = error.detail
-    else:
-        row |= client_body(client)
-        row["keys"] = [{**key.jwk, "kid": key.kid, "alg": key.alg} for key in client.keys.values()]
-    return row | {
+    return client_members(client_id, known.body) | {
         "suspended": known.suspended,
         "since": None if known.since is None else timestamp(known.since),
         "reason": known.reason,

@@ -3,74 +3,45 @@
 from __future__ import annotations
 
 import asyncio
-import datetime as dt
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
-import msgspec
 import orjson
 from aiohttp import web
 
 from service.control.format import Order, order_payload
+from service.control.history import Filters, named_scope
 from service.errors import InvalidField
 from service.web.admin.desk import DESK, READERS, admit, parse_instant
 from service.web.responses import json_response
 
 DEFAULT_LIMIT: Final = 100
 MAX_LIMIT: Final = 1000
-_FILTERS: Final = frozenset({"kind", "scope", "actor", "since", "before", "limit"})
-
-
-class Wanted(msgspec.Struct, frozen=True):
-    """Which orders: those at `since` or later, of a version below `before`, at most `limit`; None is no matter.
-
-    `actor` is its author, or who approved it.
-    """
-
-    kind: str | None = None
-    scope: str | None = None
-    actor: str | None = None
-    since: dt.datetime | None = None
-    before: int | None = None
-    limit: int = DEFAULT_LIMIT
-
-    def of(self, orders: Iterable[Order]) -> list[Order]:
-        """The orders wanted, and one more where there are more than `limit`; newest first."""
-        found = [order for order in orders if self._wants(order)]
-        return found[::-1][: self.limit + 1]
-
-    def _wants(self, order: Order) -> bool:
-        return (
-            self.kind in (None, order.kind)
-            and self.scope in (None, order.scope)
-            and self.actor in (None, order.actor, order.approved_by)
-            and (self.since is None or order.at >= self.since)
-            and (self.before is None or order.version < self.before)
-        )
+FILTERS: Final = frozenset({*Filters.__struct_fields__, "limit"})
 
 
 async def list_orders(request: web.Request) -> web.Response:
     """The orders that filters want; `next` is what `before` must be for those that follow, null at the end."""
     admit(request, *READERS)
-    wanted = parse_wanted(dict(_distinct(request)))
-    found = wanted.of(await asyncio.to_thread(request.app[DESK].ledger.orders))
-    shown = found[: wanted.limit]
-    more = shown[-1].version if len(found) > len(shown) else None
-    return json_response({"orders": [_members(order) for order in shown], "next": more})
+    filters, limit = parse_filters(_distinct(request))
+    orders = await asyncio.to_thread(request.app[DESK].ledger.orders)
+    found = [order for order in reversed(orders) if filters.want(order)]
+    more = found[limit - 1].version if len(found) > limit else None
+    return json_response({"orders": [_members(order) for order in found[:limit]], "next": more})
 
 
-def parse_wanted(query: Mapping[str, str]) -> Wanted:
-    """The filters of a query string. Raises `InvalidField`."""
-    if not query.keys() <= _FILTERS:
-        raise InvalidField(f"a filter that is not known here: they are {', '.join(sorted(_FILTERS))}")
-    return Wanted(
+def parse_filters(query: Mapping[str, str]) -> tuple[Filters, int]:
+    """The filters of a query string, and how many orders at most. Raises `InvalidField`."""
+    if not query.keys() <= FILTERS:
+        raise InvalidField(f"a filter that is not known here: they are {', '.join(sorted(FILTERS))}")
+    filters = Filters(
         kind=query.get("kind"),
-        scope=query.get("scope"),
+        scope=named_scope(query.get("scope")),
         actor=query.get("actor"),
         since=parse_instant(query.get("since"), "/since"),
         before=_number(query, "before", 2**53 - 1),
-        limit=_number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT,
     )
+    return filters, _number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT
 
 
 def _distinct(request: web.Request) -> Mapping[str, str]:

@@ -14,6 +14,7 @@ from service.access.clients import ClientClass
 from service.cli.dispatch import app
 from service.cli.exits import Exit
 from service.control.format import Kind, Order
+from service.control.history import Filters
 from service.control.proposals import Proposal
 from service.journal.damage import REMARKS, Cause
 from service.journal.receipt import ReceiptFault
@@ -26,7 +27,7 @@ from service.snapshot.steps import Step
 from service.snapshot.supply import Code, Supply
 from service.snapshot.verdict import Verdict
 from service.web import routes, status
-from service.web.admin import clients, history, modes, notices, snapshots
+from service.web.admin import clients, modes, notices, snapshots
 from service.web.decoding import Beneficiary, RightsBody
 from service.web.problems import CATALOGUE
 from tests.unit.docs import pages
@@ -133,7 +134,7 @@ def test_every_field_of_a_question_stands():
         (snapshots.PinBody, "/admin/v1/snapshots and /admin/v1/pin"),
         (notices.NoticeBody, "/admin/v1/notices"),
         (clients.ClientBody, "/admin/v1/clients"),
-        (history.Wanted, "/admin/v1/orders"),
+        (Filters, "/admin/v1/orders"),
         (Proposal, "Proposals"),
     ],
 )

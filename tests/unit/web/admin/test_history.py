@@ -1,56 +1,16 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import Any
 
 import pytest
 
 from service.control.format import Order
+from service.control.history import Filters
 from service.errors import InvalidField
-from service.web.admin.history import DEFAULT_LIMIT, MAX_LIMIT, Wanted, parse_wanted
+from service.web.admin.history import DEFAULT_LIMIT, MAX_LIMIT, parse_filters
 from tests.unit.web.admin.conftest import Office
 
 NOON = dt.datetime(2024, 1, 29, 12, tzinfo=dt.UTC)
-
-
-def order(version: int, **more: Any) -> Order:
-    members = {"at": NOON + dt.timedelta(minutes=version), "actor": "anna", "kind": "mode.set", "scope": "*"}
-    rest = {"body": {}, "reason": "essai", "until": None, "approved_by": None, "previous": None}
-    return Order(version=version, **{**members, **rest, **more})
-
-
-ORDERS = [
-    order(1),
-    order(2, actor="olga"),
-    order(3, kind="mode.clear", scope="0990000011"),
-    order(4, approved_by="bruno"),
-    order(5),
-]
-
-
-@pytest.mark.parametrize(
-    ("query", "versions"),
-    [
-        ({}, [5, 4, 3, 2, 1]),
-        ({"kind": "mode.clear"}, [3]),
-        ({"kind": "mode"}, []),
-        ({"scope": "*"}, [5, 4, 2, 1]),
-        ({"actor": "olga"}, [2]),
-        ({"actor": "bruno"}, [4]),
-        ({"actor": "anna", "kind": "mode.set"}, [5, 4, 1]),
-        ({"since": "2024-01-29T13:04:00+01:00"}, [5, 4]),
-        ({"before": "3"}, [2, 1]),
-        ({"before": "1"}, []),
-    ],
-)
-def test_filters_say_which_orders(query: dict[str, str], versions: list[int]):
-    assert [one.version for one in parse_wanted(query).of(ORDERS)] == versions
-
-
-def test_one_more_than_the_limit_is_found_so_that_the_caller_knows_of_it():
-    assert [one.version for one in Wanted(limit=2).of(ORDERS)] == [5, 4, 3]
-    assert [one.version for one in Wanted(limit=5).of(ORDERS)] == [5, 4, 3, 2, 1]
-    assert parse_wanted({}).limit == DEFAULT_LIMIT
 
 
 @pytest.mark.parametrize(
@@ -70,9 +30,22 @@ def test_one_more_than_the_limit_is_found_so_that_the_caller_knows_of_it():
 )
 def test_a_bad_filter_is_pointed_at_and_not_repeated(query: dict[str, str], pointer: str):
     with pytest.raises(InvalidField) as caught:
-        parse_wanted(query)
+        parse_filters(query)
     assert caught.value.pointer == pointer
     assert "MARQUE" not in caught.value.detail
+
+
+def test_filters_are_read_and_a_scope_is_one_however_its_number_is_written():
+    query = {
+        "kind": "mode.set",
+        "scope": "990000011",
+        "actor": "olga",
+        "since": "2024-01-29T13:00:00+01:00",
+        "before": "7",
+    }
+    filters = Filters(kind="mode.set", scope="0990000011", actor="olga", since=NOON, before=7)
+    assert parse_filters(query) == (filters, DEFAULT_LIMIT)
+    assert parse_filters({"scope": "demo-hub", "limit": "3"}) == (Filters(scope="demo-hub"), 3)
 
 
 async def test_the_history_is_read_page_by_page_as_it_was_signed(office: Office):
