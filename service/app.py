@@ -14,11 +14,13 @@ import structlog
 from aiohttp import web
 
 from service import telemetry
-from service.access.clients import Registry, admin_audience
+from service.access.clients import CLASS_BUDGETS, Registry, admin_audience
 from service.access.gate import Gate
 from service.clock import Clock, SystemClock
+from service.control.decisions import Decisions
 from service.control.fleet import FleetStore, Server
 from service.control.ledger import Ledger
+from service.control.proposals import ProposalStore
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
@@ -35,7 +37,9 @@ from service.snapshot.pepper import load_peppers
 from service.snapshot.truststore import TrustStore
 from service.upstream.consult import consultant
 from service.upstream_token import upstream_token
-from service.web import admin_api, routes
+from service.web import routes
+from service.web.admin.desk import DESK, Desk
+from service.web.admin.holdings import Holdings
 from service.web.answering import Answerer
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
@@ -95,10 +99,22 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
         app[RETRIES] = Retries(settings.limits.retry_seconds, settings.limits.retry_entries)
     else:
         app.add_routes(routed(routes.ADMIN))
-        app[admin_api.LEDGER] = ledger
-        app[admin_api.ORDER_KEY] = load_order_key(home, settings)
+        app[DESK] = _desk(home, settings, clock, ledger)
     app.cleanup_ctx.append(lambda _: _resources(server, home, context, ledger))
     return app
+
+
+def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
+    key = load_order_key(home, settings)
+    decisions = Decisions(
+        ledger,
+        ProposalStore(home.fleet, key, ledger.keys),
+        key,
+        two_person=settings.two_person,
+        proposal_hours=settings.control.proposal_hours,
+        class_limits=CLASS_BUDGETS,
+    )
+    return Desk(ledger, decisions, Holdings(home, settings, clock, ledger))
 
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:

@@ -149,6 +149,16 @@ def client_body(client: Client) -> dict[str, Any]:
     }
 
 
+def client_members(client_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
+    """A registration for a machine: `id` and its body, keys with `kid` and `alg`; `error` where it does not parse."""
+    try:
+        client = parse_client(client_id, body)
+    except InvalidField as error:
+        return {"id": client_id, "error": error.detail}
+    keys = [{**key.jwk, "kid": key.kid, "alg": key.alg} for key in client.keys.values()]
+    return {"id": client_id, **client_body(client), "keys": keys}
+
+
 class Registration(Protocol):
     """What the control state holds for a client."""
 

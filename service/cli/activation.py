@@ -8,8 +8,9 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
+from service.admission import floor_kept, serves
+from service.aside import aside
 from service.cli.admission import activation_order, check_accept, conditions, current_state, noted, remember_floor
-from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.fetching import local_folder
@@ -124,21 +125,17 @@ def _activate(
     manifest, active = examination.manifest, state.activation
     if manifest is None:
         raise OperatorError("nothing was verified")
-    if active is not None and (active.sequence, active.digest) == (manifest.sequence, examination.digest):
+    if active is not None and serves(state, manifest.sequence, examination.digest):
         if not json:
             print(_headline(examination, "already active: no change"))
         followed = await_fleet(place, active.version, manifest.sequence)
         return _told(examination, "unchanged", Given(active.version, (), ()), followed, json=json)
 
-    def unchanged(now: State) -> None:
-        if now.floor != state.floor:
-            raise OperatorError("another snapshot was activated while this one was judged by the former: load it again")
-
     if not json:
         _say(examination)
     with noted(Catalog.of(place), beside, examination):
         order = activation_order(examination)
-        given = give_orders(place, settings, lambda _state: [order], unchanged, json=json)
+        given = give_orders(place, settings, lambda _state: [order], floor_kept(state), json=json)
     if given.proposals:
         return _told(examination, "proposed", given, Exit.DONE, json=json)
     remember_floor(place, floor_of(manifest, examination.digest))

@@ -2,28 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Annotated
 
 from cyclopts import Parameter
 
-from service.cli.admission import conditions, remember_floor
+from service.admission import floor_left, still_held
+from service.cli.admission import remember_floor
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.ordering import Given, await_fleet, open_decisions, say
-from service.cli.pruning import prune_superseded, standing_of
+from service.cli.pruning import prune_superseded
 from service.clock import SystemClock
-from service.control.format import Activate, Kind, Order, Pin, instant_text, order_body
+from service.control.format import Kind, Order, Pin, instant_text, order_body
 from service.control.proposals import Proposal, proposal_members
-from service.control.state import State
-from service.errors import OperatorError
 from service.settings import Home, Settings
-from service.snapshot.catalog import Catalog
-from service.snapshot.floor import floor_of_order
 
 ProposalArgument = Annotated[str, Parameter(name="ID", help="As `relais orders proposals` shows it.")]
-_SNAPSHOTS = frozenset({Kind.SNAPSHOT_ACTIVATE, Kind.SNAPSHOT_PIN})
 
 
 def proposals(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
@@ -52,7 +46,7 @@ def approve(
     now = SystemClock().now()
     with open_decisions(place, settings) as decisions:
         proposal = decisions.get(proposal_id, now)
-        with _held(place, settings, proposal, decisions.ledger.state):
+        with still_held(place, settings, decisions.ledger.state, proposal, now):
             order = decisions.approve(proposal_id, actor(), now)
     say(f"order {order.version}: {order.kind} {order.scope}", json=json)
     followed = _follow(place, settings, order)
@@ -79,35 +73,15 @@ def reject(
     print(f"rejected {proposal_id}: {rejected.kind} {rejected.scope}")
 
 
-@contextmanager
-def _held(place: Home, settings: Settings, proposal: Proposal, state: State) -> Iterator[None]:
-    """A snapshot that is to serve stays here, as it was proposed, while the order is given.
-
-    Its data was verified when it was proposed, and workers check every page before they serve it.
-    """
-    if proposal.kind not in _SNAPSHOTS or proposal.state != "waiting":
-        yield
-        return
-    sequence, catalog = int(proposal.body["sequence"]), Catalog.of(place)
-    with catalog.staying():
-        catalog.folder(sequence)
-        held = catalog.look(sequence, conditions(place, settings, state), standing_of(state))
-        if held.digest != proposal.body["digest"]:
-            raise OperatorError(f"snapshot {sequence} is not held here as it was proposed: {held.problem or 'another'}")
-        if held.expired:
-            raise OperatorError(f"snapshot {sequence} has expired since it was proposed")
-        yield
-
-
 def _follow(place: Home, settings: Settings, order: Order) -> Exit:
     """What a load or a pin does after its order."""
     if order.kind == Kind.SNAPSHOT_PIN:
         return await_fleet(place, order.version, order_body(order, Pin).sequence)
-    if order.kind != Kind.SNAPSHOT_ACTIVATE:
+    floor = floor_left(order)
+    if floor is None:
         return await_fleet(place, order.version)
-    body = order_body(order, Activate)
-    remember_floor(place, floor_of_order(body.sequence, body.digest, body.counts))
-    followed = await_fleet(place, order.version, body.sequence)
+    remember_floor(place, floor)
+    followed = await_fleet(place, order.version, floor.sequence)
     prune_superseded(place, settings)
     return followed
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from service.access.clients import Client, ClientClass, Watch, client_body, parse_client
+from service.access.clients import Client, ClientClass, Watch, client_body, client_members, parse_client
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.ordering import Given, await_fleet, give_orders, open_ledger, say
 from service.control.format import Kind, instant_text
@@ -204,16 +204,13 @@ def _comparable(value: Any) -> Any:
 
 
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
-    row: dict[str, Any] = {"id": client_id}
-    try:
-        client = parse_client(client_id, known.body)
-    except InvalidField as error:
-        row["error"] = error.detail
-    else:
-        row |= client_body(client)
-        row["keys"] = [{**key.jwk, "kid": key.kid, "alg": key.alg} for key in client.keys.values()]
     since = None if known.since is None else instant_text(known.since)
-    return row | {"suspended": known.suspended, "since": since, "reason": known.reason, "order": known.version}
+    return client_members(client_id, known.body) | {
+        "suspended": known.suspended,
+        "since": since,
+        "reason": known.reason,
+        "order": known.version,
+    }
 
 
 def _line(row: Mapping[str, Any]) -> str:

@@ -17,7 +17,8 @@ COMMANDS: Final[Mapping[str, str]] = {
         Serves rights on PORT (8080) and admin on ADMIN_PORT (8081) until Ctrl-C. The environment may set
         PORT, ADMIN_PORT and WORKERS (2) at every start, and PEOPLE (100000) at the first, which makes a demo home of
         synthetic people. UPSTREAM is the address of an upstream, or `stub`: then a stand-in runs beside the servers, on
-        STUB_PORT (8090), and where nobody ordered a mode a demo goes live. Ready when it prints "relais-droits ready".""",
+        STUB_PORT (8090), and where nobody ordered a mode a demo goes live. Ready when it prints
+        "relais-droits ready".""",
     "init": """Make a home: settings, keys, stores; with --demo also people, a snapshot and clients.
 
         Without --demo the home gets what a server holds: pepper, order key, receipt key. Root, signer and officer keys

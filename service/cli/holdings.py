@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Annotated
 
 import msgspec
 from cyclopts import Parameter
 
+from service.admission import pin_intent, pinnable, standing_of
+from service.aside import aside
 from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
-from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.cli.progress import Meter
-from service.cli.pruning import current_standing, standing_of
+from service.cli.pruning import current_standing
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
 from service.control.ledger import Intent
 from service.control.state import State
 from service.errors import OperatorError
 from service.snapshot.catalog import Catalog, Held
-from service.snapshot.verify import Ordered
 
 
 def pin(
@@ -41,31 +41,25 @@ def pin(
     place, settings = open_home(home)
     now, catalog = SystemClock().now(), Catalog.of(place)
     ends = parse_until(until, now)
-    with catalog.staying():
-        catalog.folder(sequence)
-        state = current_state(place, settings)
-        judged_by = conditions(place, settings, state)
-        held = catalog.look(sequence, judged_by, standing_of(state))
-        if held.manifest is None:
-            raise OperatorError(f"snapshot {sequence} is damaged and cannot be pinned: {held.problem}")
-        intent = Intent(
-            kind=Kind.SNAPSHOT_PIN,
-            scope=EVERYWHERE,
-            body={"sequence": sequence, "digest": held.digest},
-            reason=reason,
-            actor=actor(),
-            until=ends,
-        )
-        # Not after minutes of reading data that the order could not be given.
+    catalog.folder(sequence)
+    state = current_state(place, settings)
+    judged_by = conditions(place, settings, state)
+
+    def intent_of(held: Held) -> Intent:
+        return pin_intent(held, actor(), reason, ends)
+
+    def check(intent: Intent) -> None:
         with open_ledger(place, settings) as ledger:
             ledger.check(intent, now)
-        judged_by = replace(judged_by, ordered=Ordered(sequence, held.digest, may_be_expired=False))
+
+    with ExitStack() as stack:
         with Meter() as meter:
-            aside(lambda progress: catalog.examine(sequence, judged_by, progress=progress), meter.stage("verify"))
+            judged = pinnable(catalog, sequence, state, judged_by, intent_of, check, meter.stage("verify"))
+            intent = stack.enter_context(judged)
         given = give_orders(place, settings, lambda _: [intent], json=json)
     followed = await_fleet(place, given.version, sequence if given.orders else None)
     if json:
-        print_json({"sequence": sequence, "digest": held.digest, **given.members(followed)})
+        print_json({"sequence": sequence, "digest": intent.body["digest"], **given.members(followed)})
     return given.status(followed)
 
 

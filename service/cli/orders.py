@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from typing import Annotated
 
@@ -13,10 +12,11 @@ from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, 
 from service.cli.exits import Exit
 from service.cli.ordering import await_fleet, open_ledger, parse_since
 from service.clock import SystemClock
-from service.control.format import Kind, Order, instant_text, order_payload, parse_scope
+from service.control.format import Kind, Order, instant_text, order_payload
+from service.control.history import Filters, named_scope
 from service.control.replica import COPY_FILE, Replica
 from service.control.restore import restore_orders
-from service.errors import InvalidField, OperatorError
+from service.errors import OperatorError
 from service.keyring import load_order_keys
 from service.strictjson import parse_json_object
 
@@ -46,9 +46,9 @@ def list_orders(
     if kind is not None and kind not in set(Kind):
         raise OperatorError(f"--kind takes one of {', '.join(Kind)}")
     start = None if since is None else parse_since(since, SystemClock().now())
-    about = None if scope is None else _scope(scope)
+    filters = Filters(kind=kind, scope=named_scope(scope), actor=actor, since=start)
     with open_ledger(where, settings) as ledger:
-        orders = [order for order in ledger.orders() if _matches(order, kind, about, actor, start)]
+        orders = [order for order in ledger.orders() if filters.want(order)]
     if limit is not None:
         orders = orders[-limit:]
     if json:
@@ -78,23 +78,6 @@ def restore(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int
     if json:
         print_json({"order_version": version, "follows": followed == Exit.DONE})
     return followed
-
-
-def _scope(text: str) -> str:
-    """An AMC number as orders write it; a client's id is none, and stays as it is."""
-    try:
-        return parse_scope(text)
-    except InvalidField:
-        return text
-
-
-def _matches(order: Order, kind: str | None, scope: str | None, actor: str | None, since: dt.datetime | None) -> bool:
-    return (
-        (kind is None or order.kind == kind)
-        and (scope is None or order.scope == scope)
-        and (actor is None or actor in (order.actor, order.approved_by))
-        and (since is None or order.at >= since)
-    )
 
 
 def _line(order: Order) -> str:

@@ -4,17 +4,12 @@ from __future__ import annotations
 
 import sys
 
+from service.admission import standing_of
 from service.cli.ordering import open_ledger
-from service.control.state import State
 from service.errors import OperatorError
 from service.settings import Home, Settings
 from service.snapshot.catalog import Catalog
 from service.snapshot.life import Standing
-
-
-def standing_of(state: State) -> Standing:
-    """What orders say of held snapshots."""
-    return Standing(None if state.activation is None else state.activation.sequence, state.quarantine)
 
 
 def current_standing(place: Home, settings: Settings) -> Standing:

@@ -6,8 +6,8 @@ from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from typing import Final
 
+from service.aside import aside
 from service.cli import activation, admission
-from service.cli.aside import aside
 from service.cli.exits import Exit
 from service.cli.fetching import begin_fetch
 from service.cli.progress import Meter

@@ -10,8 +10,8 @@ from typing import Any
 
 import msgspec
 
+from service.aside import aside
 from service.cli.admission import activation_order, conditions
-from service.cli.aside import aside
 from service.cli.common import print_json
 from service.cli.compare import comparison_lines, comparison_members, read_side
 from service.cli.exits import Exit

@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import App, Parameter
 
+from service.aside import aside
 from service.cli import activation, admission, build, compare, distribution, holdings, signing
-from service.cli.aside import aside
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.progress import Meter
 from service.cli.signing import DirectoryArgument, trust_if_any

@@ -27,6 +27,7 @@ ORDER_TYP: Final = "relais-order+jws"
 EVERYWHERE: Final = "*"
 REASON_CHARACTERS: Final = 500
 NOTICE_CHARACTERS: Final = 500
+NOTICE_ID: Final = r"^[a-z0-9][a-z0-9._-]{0,63}\Z"
 
 #: 13 digits are a NIR without its key. What people put between its groups does not make it another number, and
 #: neither does a Corsican department. Dates and times with `:` or `T` in them stay below; a list of numbers may not.
@@ -119,7 +120,7 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
 class NoticePut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
     """Body of `notice.put`: shown from `from` (at once when null) until the order's end."""
 
-    id: Annotated[str, msgspec.Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}\Z")]
+    id: Annotated[str, msgspec.Meta(pattern=NOTICE_ID)]
     severity: Severity
     text: Annotated[str, msgspec.Meta(min_length=1, max_length=NOTICE_CHARACTERS)]
     since: Instant | None = None

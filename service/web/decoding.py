@@ -10,7 +10,6 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from service import identifiers
-from service.control.format import ModeName
 from service.errors import InvalidField, MalformedJson
 from service.rights.model import Query
 from service.strictjson import parse_strict
@@ -53,14 +52,6 @@ class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
 
     answer: dict[str, Any]
     receipt: dict[str, Any]
-
-
-class ModeBody(msgspec.Struct, forbid_unknown_fields=True):
-    """The body of `PUT /admin/v1/modes/{scope}`."""
-
-    mode: ModeName
-    reason: Annotated[str, Meta(max_length=500)]
-    until: Text | None = None
 
 
 _RIGHTS: Final = msgspec.json.Decoder(RightsBody)

@@ -52,6 +52,12 @@ RESPONSES: dict[str, tuple[int, Ask]] = {
     "a write without If-Match": (428, admin("PUT", "/admin/v1/modes/*")),
     "no such scope": (404, admin("GET", "/admin/v1/modes/MARQUE")),
     "an auditor who writes": (403, admin("PUT", "/admin/v1/modes/*", "auditor")),
+    "the snapshots": (200, admin("GET", "/admin/v1/snapshots")),
+    "the clients": (200, admin("GET", "/admin/v1/clients", "auditor")),
+    "the orders": (200, admin("GET", "/admin/v1/orders?limit=3", "operator")),
+    "a filter that is none": (422, admin("GET", "/admin/v1/orders?MARQUE=1")),
+    "a notice that is not there": (404, admin("GET", "/admin/v1/notices/none")),
+    "a mode that always holds": (405, admin("DELETE", "/admin/v1/modes/*")),
     "no such admin route": (404, admin("GET", "/v1/rights")),
 }
 every_response = pytest.mark.parametrize(("status", "ask"), RESPONSES.values(), ids=RESPONSES)

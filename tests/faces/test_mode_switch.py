@@ -55,7 +55,7 @@ def follows(served: Installation, mode: str) -> None:
 def test_a_mode_is_read_with_its_etag(served: Installation):
     reply = served.admin("GET", ALL)
     assert reply.status == 200
-    assert set(reply.json()) == {"scope", "mode", "since", "until", "reason", "order"}
+    assert set(reply.json()) == {"scope", "mode", "own", "since", "until", "reason", "order"}
     assert (reply.json()["scope"], reply.json()["mode"]) == ("*", "degraded")
     assert reply.headers["ETag"].startswith('"')
     assert reply.headers["Cache-Control"] == "no-store"

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import clients
-from service.access.clients import MAX_KEYS, ClientClass, Registry, Watch, client_body, parse_client
+from service.access.clients import MAX_KEYS, ClientClass, Registry, Watch, client_body, client_members, parse_client
 from service.errors import InvalidField
 from service.jwk import PrivateKey, private_jwk
 from tests.unit.access.forge import Bench, b64, new_ec, new_ed
@@ -51,6 +51,15 @@ def test_the_body_of_a_client_registers_that_client(client_id: str, registration
     assert client_body(client) == registration
     assert client.id == client_id
     assert not client.suspended
+
+
+def test_a_registration_is_shown_with_its_kids_and_an_unreadable_one_as_such():
+    shown = client_members("p", body())
+    assert (shown["id"], shown["daily"], shown["keys"]) == ("p", 800, [public(ED, kid=ED.kid, alg="EdDSA")])
+    assert parse_client("p", {name: shown[name] for name in shown if name != "id"}) == parse_client("p", body())
+    broken = client_members("p", body(finess=["MARQUE"]))
+    assert broken.keys() == {"id", "error"}
+    assert "MARQUE" not in str(broken)
 
 
 @pytest.mark.parametrize(

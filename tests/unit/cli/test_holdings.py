@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import datetime as dt
 
-from service.cli.pruning import standing_of
+from service.admission import standing_of
 from service.control.state import Activation, State
 from service.snapshot.life import State as Life
 

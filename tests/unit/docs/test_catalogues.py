@@ -14,6 +14,7 @@ from service.access.clients import ClientClass
 from service.cli.dispatch import app
 from service.cli.exits import Exit
 from service.control.format import Kind, Order
+from service.control.history import Filters
 from service.control.proposals import Proposal
 from service.journal.damage import REMARKS, Cause
 from service.journal.receipt import ReceiptFault
@@ -30,7 +31,8 @@ from service.snapshot.steps import Step
 from service.snapshot.supply import Code, Supply
 from service.snapshot.verdict import Verdict
 from service.web import routes, status
-from service.web.decoding import Beneficiary, ModeBody, RightsBody
+from service.web.admin import clients, modes, notices, snapshots
+from service.web.decoding import Beneficiary, RightsBody
 from service.web.problems import CATALOGUE
 from tests.unit.docs import pages
 from tests.unit.docs.pages import ROOT, named, rows, sections, text
@@ -75,7 +77,11 @@ def test_every_action_is_explained():
 
 
 def test_every_route_stands_with_its_server():
-    documented = {(server, row[1].strip("`")) for row in rows(text("http.md"))[1:9] for server in row[0].split(", ")}
+    documented = {
+        (server, row[1].strip("`"))
+        for row in rows(text("http.md").partition("## ")[0])[1:]
+        for server in row[0].split(", ")
+    }
     served = {
         (server, f"{route.method} {route.path}")
         for server, table in (("rights", routes.RIGHTS), ("admin", routes.ADMIN))
@@ -122,8 +128,23 @@ def test_every_field_of_a_question_stands():
     fields = {f"beneficiary.{name}" for name in Beneficiary.__struct_fields__}
     fields |= set(RightsBody.__struct_fields__) - {"beneficiary"}
     assert fields == set(named(sections("http.md")["POST /v1/rights"].partition("Numbers are text")[0]))
-    for name in ModeBody.__struct_fields__:
-        assert f"`{name}`" in sections("http.md")["GET and PUT /admin/v1/modes/{scope}"]
+
+
+@pytest.mark.parametrize(
+    ("body", "section"),
+    [
+        (modes.ModeBody, "/admin/v1/modes/{scope}"),
+        (snapshots.ActivateBody, "/admin/v1/snapshots and /admin/v1/pin"),
+        (snapshots.PinBody, "/admin/v1/snapshots and /admin/v1/pin"),
+        (notices.NoticeBody, "/admin/v1/notices"),
+        (clients.ClientBody, "/admin/v1/clients"),
+        (Filters, "/admin/v1/orders"),
+        (Proposal, "Proposals"),
+    ],
+)
+def test_every_field_of_an_admin_body_filter_and_proposal_stands(body: type[msgspec.Struct], section: str):
+    for field in msgspec.structs.fields(body):
+        assert f"`{field.encode_name}`" in sections("http.md")[section], field.encode_name
 
 
 @pytest.mark.parametrize("kind", [Status, Advice], ids=["statuses", "advice"])

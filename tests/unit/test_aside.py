@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from service.cli.aside import aside
+from service.aside import aside
 
 
 def priority() -> int:

@@ -1,0 +1,114 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from service.control.format import Kind
+from tests.fleet import write_client_key
+from tests.unit.web.admin.conftest import Office, public
+
+
+def registration(office: Office, name: str = "new", **more: Any) -> dict[str, Any]:
+    """A pharmacy with a key of its own."""
+    path = office.keys / f"{name}.jwk"
+    if not path.exists():
+        write_client_key(path)
+    return {"class": "pharmacy", "finess": ["330012342"], "keys": [public(path)], "reason": "contrat signé", **more}
+
+
+async def test_a_client_is_registered_read_and_listed(office: Office):
+    assert (await office.get("clients/new")).code == "not_found"
+    made = await office.write("PUT", "clients/new", registration(office))
+    read = await office.get("clients/new")
+    assert (made.status, made.json, made.etag) == (200, read.json, read.etag)
+    assert (read.json["class"], read.json["finess"], read.json["daily"]) == ("pharmacy", ["330012342"], 800)
+    assert read.json["keys"][0].keys() >= {"kid", "alg", "x"}
+    listed = (await office.get("clients")).json["clients"]
+    assert [one["id"] for one in listed] == ["anna", "aude", "bruno", "new", "olga", "shop"]
+    assert read.json in listed
+
+
+async def test_what_was_read_can_be_written_back(office: Office):
+    await office.write("PUT", "clients/new", registration(office))
+    before = (await office.get("clients/new")).json
+    names = ("class", "finess", "keys", "daily", "burst", "unknown", "watch")
+    again = await office.write("PUT", "clients/new", {**{name: before[name] for name in names}, "reason": "encore"})
+    assert again.status == 200
+    after = (await office.get("clients/new")).json
+    assert {name: after[name] for name in names} == {name: before[name] for name in names}
+
+
+async def test_a_client_is_suspended_and_resumed_and_twice_changes_nothing(office: Office):
+    before = len(office.orders())
+    for _ in range(2):
+        reply = await office.write("POST", "clients/shop/suspend", {"reason": "clé volée"}, seen="clients/shop")
+        assert (reply.status, reply.json["suspended"], reply.json["reason"]) == (200, True, "clé volée")
+    for _ in range(2):
+        reply = await office.write("POST", "clients/shop/resume", {"reason": "nouvelle clé"}, seen="clients/shop")
+        assert (reply.status, reply.json["suspended"], reply.json["reason"]) == (200, False, None)
+    assert [order.kind for order in office.orders()[before:]] == [Kind.CLIENT_SUSPEND, Kind.CLIENT_RESUME]
+
+
+async def test_nobody_suspends_whom_nobody_registered(office: Office):
+    for verb in ("suspend", "resume"):
+        reply = await office.send("POST", f"clients/nobody/{verb}", {"reason": "essai"}, If_Match="*")
+        assert reply.code == "not_found"
+
+
+async def test_a_known_client_is_not_made_another_unseen(office: Office):
+    reply = await office.send("PUT", "clients/shop", registration(office), If_None_Match="*")
+    assert reply.code == "precondition_failed"
+
+
+async def test_a_private_key_is_refused_and_never_kept(office: Office):
+    path = office.keys / "leaked.jwk"
+    write_client_key(path)
+    private = json.loads(path.read_bytes())
+    reply = await office.write("PUT", "clients/new", registration(office, keys=[private]))
+    assert (reply.code, reply.json["pointer"]) == ("invalid_field", "/keys/0")
+    assert private["d"] not in str(reply.json)
+    assert (await office.get("clients/new")).status == 404
+
+
+async def test_a_bad_registration_is_pointed_at_and_not_repeated(office: Office):
+    for more, pointer in (
+        ({"class": "MARQUE"}, "/class"),
+        ({"finess": []}, "/finess"),
+        ({"finess": ["MARQUE"]}, "/finess/0"),
+        ({"keys": []}, "/keys"),
+        ({"keys": [{"kty": "MARQUE"}]}, "/keys/0"),
+        ({"keys": ["MARQUE"]}, "/keys/0"),
+        ({"daily": -1}, "/daily"),
+        ({"daily": "MARQUE"}, "/daily"),
+        ({"watch": "MARQUE"}, "/watch"),
+        ({"MARQUE": 1}, ""),
+        ({"until": "2099-01-01T00:00:00Z"}, ""),
+    ):
+        reply = await office.write("PUT", "clients/new", registration(office, **more))
+        assert (reply.code, reply.json["pointer"]) == ("invalid_field", pointer), (more, reply.json)
+        assert "MARQUE" not in str(reply.json)
+
+
+async def test_a_hubs_long_list_fits(office: Office):
+    pharmacies = [f"75{number:07d}" for number in range(10_000)]
+    reply = await office.write("PUT", "clients/new", registration(office, **{"class": "hub", "finess": pharmacies}))
+    assert (reply.status, len(reply.json["finess"])) == (200, 10_000)
+
+
+async def test_what_is_no_id_is_not_found(office: Office):
+    for name in ("MARQUE", "-a", "a" * 65, "%2e%2e%20"):
+        reply = await office.send("PUT", f"clients/{name}", registration(office), If_None_Match="*")
+        assert reply.code == "not_found"
+        assert "MARQUE" not in str(reply.json)
+
+
+async def test_where_two_people_decide_a_pharmacy_is_let_in_by_one_and_a_hub_by_two(careful: Office):
+    assert (await careful.write("PUT", "clients/new", registration(careful))).status == 200
+    hub = registration(careful, "hub", **{"class": "hub"})
+    assert (await careful.write("PUT", "clients/hub", hub)).status == 202
+    assert (await careful.get("clients/hub")).status == 404
+    stop = await careful.write("POST", "clients/shop/suspend", {"reason": "clé volée"}, seen="clients/shop")
+    assert (stop.status, stop.json["suspended"]) == (200, True)
+    go = await careful.write("POST", "clients/shop/resume", {"reason": "nouvelle clé"}, seen="clients/shop")
+    assert (go.status, go.json["loosens"]) == (202, "its suspension would end")
+    assert (await careful.get("clients/shop")).json["suspended"] is True
