@@ -330,9 +330,12 @@ async def test_a_server_that_closes_its_idle_connections():
 
 
 async def test_cookies_are_not_kept():
-    async with asking(says(http(yes(QUERY), Set_Cookie="caller=1; Path=/"))) as (client, server):
+    async with upstream(says(http(yes(QUERY), Set_Cookie="caller=1; Path=/"))) as server:
+        # By name: a cookie of a numeric address would be refused anyway.
+        client = Client(msgspec.structs.replace(server.settings(), url=f"http://localhost:{server.port}"), None)
         await client.ask(QUERY)
         await client.ask(QUERY)
+        await client.close()
         assert "cookie" not in server.requests[1].headers
 
 
