@@ -274,7 +274,8 @@ async def test_a_server_that_falls_silent_costs_the_read_limit():
         writer.write(YES[:-1])
         await asyncio.Event().wait()
 
-    assert (await fault(reply, read_ms=100, total_ms=20_000)).detail == "no complete answer in time"
+    async with asyncio.timeout(60):
+        assert (await fault(reply, read_ms=100, total_ms=600_000)).detail == "no complete answer in time"
 
 
 async def test_a_drip_keeps_the_reads_short_and_still_ends_with_the_total():
