@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hmac
 import json
+import tracemalloc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -290,3 +291,17 @@ async def test_a_caller_who_left_takes_nobody_along():
 @given(st.binary(min_size=16, max_size=16), st.binary())
 def test_the_commitment_is_hmac_sha256(opening: bytes, message: bytes):
     assert commitment(opening, message) == hmac.digest(opening, message, "sha256")
+
+
+async def test_an_answer_kept_for_retries_takes_no_more_room_than_it_is_long():
+    tracemalloc.start()
+    try:
+        kept = await Answerer(context()).answer(PHARMACY, body())
+        (block,) = [trace for trace in tracemalloc.take_snapshot().traces if trace.traceback == tracemalloc_of(kept)]
+    finally:
+        tracemalloc.stop()
+    assert block.size < len(kept) + 100
+
+
+def tracemalloc_of(kept: bytes) -> tracemalloc.Traceback | None:
+    return tracemalloc.get_object_traceback(kept)
