@@ -112,6 +112,10 @@ class FakeUpstream:
         self.may_answer = asyncio.Event()
         self.was_asked = asyncio.Event()
         self.asked: list[tuple[str, Any]] = []
+        self.silent = False
+
+    def is_silent(self) -> bool:
+        return self.silent
 
     async def ask(self, caller: str, query: Any) -> Any:
         self.asked.append((caller, query))
@@ -160,6 +164,14 @@ async def test_where_the_upstream_says_nothing_the_snapshot_answers_and_says_why
     answer = await ask_while(live(FakeUpstream(said)), lambda: None)
     assert answer["source"]["kind"] == "snapshot"
     assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+
+
+async def test_an_upstream_that_is_left_alone_holds_nobody_up():
+    known = live(FakeUpstream(NOBODY))
+    known.upstream.silent = True
+    answer = json.loads(await Answerer(known).answer(PHARMACY, body()))["answer"]
+    assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+    assert known.upstream.asked == []
 
 
 async def test_live_without_an_upstream_is_the_snapshot_and_says_so():
