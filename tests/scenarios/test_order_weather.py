@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
+import json
 import os
 import shutil
 import signal
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import closing
+from http.client import HTTPException
 from pathlib import Path
 
 import pytest
@@ -70,6 +74,45 @@ def test_a_thousand_orders_are_followed_like_one(site: Installation):
         assert [site.ask(site.example("open"), connection=line).status for line in workers] == [503, 503]
         site.set_mode("degraded")
         assert [site.ask(site.example("open"), connection=line).status for line in workers] == [200, 200]
+
+
+def test_killing_the_workers_that_take_orders_leaves_none_by_half(site: Installation):
+    """Whatever was answered 200 is in the chain as it was told; the chain holds, and goes on."""
+    site.start("admin", workers=2)
+    told: dict[int, str] = {}
+    until = time.monotonic() + 5
+
+    def give_orders(caller: int) -> None:
+        number = 0
+        while time.monotonic() < until:
+            number += 1
+            body = {"mode": ("suspended", "degraded")[number % 2], "reason": f"order {number} of caller {caller}"}
+            with contextlib.suppress(
+                OSError, HTTPException
+            ):  # its worker was killed: the chain tells
+                reply = site.admin("PUT", f"/admin/v1/modes/099000000{caller}", body, headers={"If-Match": "*"})
+                if reply.status == 200:
+                    told[reply.json()["order"]] = body["reason"]
+
+    callers = [threading.Thread(target=give_orders, args=(caller,)) for caller in range(4)]
+    for caller in callers:
+        caller.start()
+    killed = 0
+    while time.monotonic() < until:
+        time.sleep(0.4)
+        for worker in site.workers("admin")[:1]:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+                killed += 1
+    for caller in callers:
+        caller.join()
+    assert killed > 2
+    assert told
+    listed = json.loads(site.relais("orders", "list", "--json").stdout)["orders"]
+    reasons = {order["version"]: order["reason"] for order in listed}
+    assert sorted(reasons) == list(range(1, len(listed) + 1))
+    assert told.items() <= reasons.items()
+    site.set_mode("suspended", reason="and on it goes")
 
 
 def test_a_clock_that_steps_back_an_hour_brings_back_what_had_ended(site: Installation, tmp_path: Path):
