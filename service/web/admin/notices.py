@@ -17,6 +17,7 @@ from service.control.format import (
     Severity,
     check_reason,
     instant_text,
+    parse_instant,
     parse_scope,
 )
 from service.control.intent import Intent
@@ -31,7 +32,6 @@ from service.web.admin.desk import (
     admit_write,
     current_state,
     decided,
-    parse_instant,
     parse_until,
 )
 from service.web.context import CONTEXT
@@ -76,7 +76,8 @@ async def put_notice(request: web.Request) -> web.Response:
     notice_id = _notice_id(request)
     write = await admit_write(request, OPERATORS, _tag_of(notice_id), _NOTICE)
     body, now = write.body, request.app[CONTEXT].clock.now()
-    since, until = parse_instant(body.since, "/from"), parse_until(body.until, now)
+    since = None if body.since is None else parse_instant(body.since, "/from")
+    until = parse_until(body.until, now)
     if since is not None and until is not None and until <= since:
         raise InvalidField("over before it begins", "/until")
     intent = Intent(
