@@ -10,7 +10,7 @@ from collections.abc import Mapping
 
 import msgspec
 
-from service.rights.model import Contract, Status
+from service.rights.model import Contract, SourceKind, Status
 from service.rights.reasons import Reason
 
 
@@ -42,3 +42,10 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     reasons: tuple[Reason, ...] = ()
     contracts: tuple[Told, ...] = ()
     valid_until: dt.datetime | None = None
+
+
+class Consulted(msgspec.Struct, frozen=True, gc=False):
+    """An answer of the upstream that counts; `kind` is `UPSTREAM`, or `CACHE` where it was kept from a moment ago."""
+
+    kind: SourceKind
+    heard: Heard

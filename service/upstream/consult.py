@@ -20,7 +20,7 @@ import structlog
 
 from service.clock import Clock
 from service.errors import UpstreamError
-from service.rights.heard import Heard
+from service.rights.heard import Consulted, Heard
 from service.rights.model import Query, SourceKind, Status
 from service.rights.question import identity
 from service.settings import UpstreamSettings
@@ -44,13 +44,6 @@ class Asked(Protocol):
     async def close(self) -> None:
         """Close connections."""
         ...
-
-
-class Consulted(msgspec.Struct, frozen=True, gc=False):
-    """An answer of the upstream; `kind` is `UPSTREAM`, or `CACHE` where it was kept from a moment ago."""
-
-    kind: SourceKind
-    heard: Heard
 
 
 class UpstreamStatus(msgspec.Struct, frozen=True):

@@ -35,12 +35,12 @@ from service.errors import (
 from service.journal.entries import Pending, Receipt
 from service.rights import question
 from service.rights.decide import Decision
+from service.rights.heard import Consulted
 from service.rights.lookup import decide_from, find_record, goes_upstream
 from service.rights.model import Absence, Contract, Knowledge, Query, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
-from service.upstream.consult import Consulted
 from service.uuid7 import UUID7_BYTES, uuid7
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise

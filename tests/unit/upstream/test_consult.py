@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import UpstreamMalformed, UpstreamUnavailable
-from service.rights.heard import Heard
+from service.rights.heard import Consulted, Heard
 from service.rights.model import Query, SourceKind, Status
 from service.settings import UpstreamSettings
 from service.upstream.breaker import Breaker
 from service.upstream.client import Client
-from service.upstream.consult import Consultant, Consulted, breaker_rules, consultant
+from service.upstream.consult import Consultant, breaker_rules, consultant
 from tests.unit.upstream.answers import QUERY, another, yes
 from tests.unit.upstream.servers import hangs, http, says, until, upstream
 
