@@ -15,7 +15,18 @@ from service.control.state import ClientState, State
 from service.errors import InvalidField, NotFound
 from service.identifiers import is_client_id
 from service.jwk import is_private_jwk
-from service.web.admin.desk import ADMINS, DESK, READERS, Reasoned, Tag, admit, admit_write, current_state, decided
+from service.web.admin.desk import (
+    ADMINS,
+    DESK,
+    READERS,
+    REASON,
+    Reasoned,
+    Tag,
+    admit,
+    admit_write,
+    current_state,
+    decided,
+)
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
@@ -35,7 +46,6 @@ class ClientBody(Reasoned):
 
 
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
-_REASON: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def list_clients(request: web.Request) -> web.Response:
@@ -88,7 +98,7 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
     admit(request, *ADMINS)
     client_id = _client_id(request)
     _known(client_id, await current_state(request))
-    write = await admit_write(request, ADMINS, _tag_of(client_id), _REASON)
+    write = await admit_write(request, ADMINS, _tag_of(client_id), REASON)
     state = request.app[DESK].ledger.state
     if _known(client_id, state).suspended is suspended:
         return _response(client_id, state)

@@ -68,6 +68,9 @@ class Reasoned(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARACTERS)]
 
 
+#: Of a write that says nothing else.
+REASON: Final = msgspec.json.Decoder(Reasoned)
+
 _Body = TypeVar("_Body", bound=Reasoned)
 #: The ETag of a resource in a state at an instant; None where there is no such resource.
 Tag = Callable[[State, dt.datetime], str | None]

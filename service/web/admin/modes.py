@@ -16,6 +16,7 @@ from service.errors import MethodNotAllowed, NotFound
 from service.web.admin.desk import (
     OPERATORS,
     READERS,
+    REASON,
     Reasoned,
     Tag,
     admit,
@@ -40,7 +41,6 @@ class ModeBody(Reasoned):
 
 
 _MODE: Final = msgspec.json.Decoder(ModeBody)
-_CLEAR: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def read_mode(request: web.Request) -> web.Response:
@@ -76,7 +76,7 @@ async def clear_mode(request: web.Request) -> web.Response:
     scope = parse_path_scope(request)
     if scope == EVERYWHERE:
         raise MethodNotAllowed("everywhere some mode always holds: set another", allowed="GET,HEAD,PUT")
-    write = await admit_write(request, OPERATORS, _tag_of(scope), _CLEAR)
+    write = await admit_write(request, OPERATORS, _tag_of(scope), REASON)
     now = request.app[CONTEXT].clock.now()
 
     def is_there(state: State) -> None:

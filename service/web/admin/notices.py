@@ -26,6 +26,7 @@ from service.errors import InvalidField, NotFound
 from service.web.admin.desk import (
     OPERATORS,
     READERS,
+    REASON,
     Reasoned,
     Tag,
     admit,
@@ -51,7 +52,6 @@ class NoticeBody(Reasoned):
 
 
 _NOTICE: Final = msgspec.json.Decoder(NoticeBody)
-_WITHDRAWAL: Final = msgspec.json.Decoder(Reasoned)
 _ID: Final = re.compile(NOTICE_ID)
 
 
@@ -103,7 +103,7 @@ async def withdraw_notice(request: web.Request) -> web.Response:
     known = (await current_state(request)).notices.get(notice_id)
     if known is None:
         raise NotFound("no notice of this id")
-    write = await admit_write(request, OPERATORS, _tag_of(notice_id), _WITHDRAWAL)
+    write = await admit_write(request, OPERATORS, _tag_of(notice_id), REASON)
     intent = Intent(
         kind=Kind.NOTICE_WITHDRAW,
         scope=known.scope,

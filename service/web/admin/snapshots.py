@@ -25,6 +25,7 @@ from service.web.admin.desk import (
     DESK,
     OPERATORS,
     READERS,
+    REASON,
     Desk,
     Reasoned,
     admit,
@@ -59,7 +60,6 @@ class PinBody(Reasoned):
 
 _ACTIVATE: Final = msgspec.json.Decoder(ActivateBody)
 _PIN: Final = msgspec.json.Decoder(PinBody)
-_UNPIN: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def list_snapshots(request: web.Request) -> web.Response:
@@ -122,7 +122,7 @@ async def pin(request: web.Request) -> web.Response:
 
 async def unpin(request: web.Request) -> web.Response:
     """End a pin; the snapshot it held serves on until a higher one is activated."""
-    write = await admit_write(request, OPERATORS, _tag, _UNPIN)
+    write = await admit_write(request, OPERATORS, _tag, REASON)
     clock = request.app[CONTEXT].clock
 
     def is_pinned(state: State) -> None:
