@@ -32,7 +32,7 @@ from service.errors import (
     NoSnapshot,
     ServiceSuspended,
 )
-from service.journal.entries import Pending, Receipt
+from service.journal.entries import Pending, Receipt, instant
 from service.rights import question
 from service.rights.decide import Decision
 from service.rights.heard import Consulted
@@ -221,7 +221,7 @@ class Answerer:
         """What an answer says of itself: its id, when, to whom, to which question, in which mode."""
         chance = os.urandom(_CHANCE_BYTES * len(cases))
         milliseconds = int(now.timestamp() * 1000)
-        at = f"{now.isoformat(timespec='milliseconds')[:-6]}Z"
+        at = instant(now)
         for number, case in enumerate(cases):
             start = number * _CHANCE_BYTES
             case.opening = chance[start : start + _OPENING_BYTES]
