@@ -30,7 +30,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp_or_null
 
 
 class ClientBody(Reasoned):
@@ -141,7 +141,7 @@ def _tag(client_id: str, known: ClientState) -> str:
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
     return client_members(client_id, known.body) | {
         "suspended": known.suspended,
-        "since": None if known.since is None else timestamp(known.since),
+        "since": timestamp_or_null(known.since),
         "reason": known.reason,
         "order": known.version,
         "etag": _tag(client_id, known),

@@ -30,7 +30,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp_or_null
 
 
 class ModeBody(Reasoned):
@@ -107,8 +107,8 @@ def _response(scope: str, state: State, now: dt.datetime) -> web.Response:
         "scope": scope,
         "mode": mode.mode,
         "own": scope == EVERYWHERE or scope in view.modes,
-        "since": None if mode.since is None else timestamp(mode.since),
-        "until": None if mode.until is None else timestamp(mode.until),
+        "since": timestamp_or_null(mode.since),
+        "until": timestamp_or_null(mode.until),
         "reason": mode.reason,
         "order": mode.version,
     }

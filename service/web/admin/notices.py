@@ -38,7 +38,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp, timestamp_or_null
 
 
 class NoticeBody(Reasoned):
@@ -152,7 +152,7 @@ def _members(notice: Notice, now: dt.datetime) -> dict[str, Any]:
         "severity": notice.severity,
         "text": notice.text,
         "from": timestamp(notice.since),
-        "until": None if notice.until is None else timestamp(notice.until),
+        "until": timestamp_or_null(notice.until),
         "shown": notice.since <= now and not is_over(notice.until, now),
         "order": notice.version,
         "etag": _tag(notice),

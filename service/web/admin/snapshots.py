@@ -39,7 +39,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp, timestamp_or_null
 
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _SUBJECT: Final = subject_of(Kind.SNAPSHOT_ACTIVATE, EVERYWHERE, {})
@@ -187,7 +187,7 @@ def _serving(state: State, now: dt.datetime) -> dict[str, Any]:
         and {
             "sequence": pinned.sequence,
             "since": timestamp(pinned.since),
-            "until": None if pinned.until is None else timestamp(pinned.until),
+            "until": timestamp_or_null(pinned.until),
             "reason": pinned.reason,
             "order": pinned.version,
         },
