@@ -140,9 +140,10 @@ async def test_whatever_fails_is_answered_from_the_snapshot_and_counted(error: E
 
 async def test_a_failure_is_not_kept():
     desk = Desk().live()
-    await desk.ask()
-    await desk.fail(1)
-    assert await desk.ask_anew() is not None
+    desk.upstream.says = UpstreamUnavailable("no")
+    assert await desk.ask() is None
+    desk.upstream.says = OPEN
+    assert await desk.ask() == Consulted(SourceKind.UPSTREAM, OPEN)
 
 
 async def test_a_tripped_upstream_is_left_alone_but_what_was_kept_is_given():
