@@ -54,18 +54,23 @@ def public_path(path: Path) -> Path:
     return path.with_name(f"{path.name.removesuffix('.jwk')}.pub.jwk")
 
 
+def refuse_to_overwrite(use: KeyUse, path: Path) -> None:
+    """Raises `OperatorError` where a file lies in a new key's way: a lost pepper or signer cannot be made again."""
+    for target in (path,) if use is KeyUse.PEPPER else (path, public_path(path)):
+        if os.path.lexists(target):
+            raise OperatorError(f"{target} exists: choose another name, a key is never overwritten")
+
+
 def write_new_key(use: KeyUse, path: Path) -> tuple[dict[str, Any], tuple[Path, ...]]:
     """Makes a key, writes it and, a pepper excepted, its public half; returns the private JWK and the files.
 
-    Raises `OperatorError` rather than overwrite a file: a lost pepper or signer cannot be made again.
+    Raises `OperatorError` rather than overwrite a file.
     """
+    refuse_to_overwrite(use, path)
     jwk = new_key(use)
     files = {path: (jwk, PRIVATE_MODE)}
     if use is not KeyUse.PEPPER:
         files[public_path(path)] = (public_half(jwk), PUBLIC_MODE)
-    for target in files:
-        if os.path.lexists(target):
-            raise OperatorError(f"{target} exists: choose another name, a key is never overwritten")
     for target, (value, mode) in files.items():
         _write_once(target, orjson.dumps(value, option=orjson.OPT_INDENT_2) + b"\n", mode)
     return jwk, tuple(files)

@@ -9,7 +9,7 @@ from service.control.fleet import FleetStore
 from service.control.store import SqliteOrderStore
 from service.errors import OperatorError
 from service.files import write_durable
-from service.keyfiles import KeyUse, write_new_key
+from service.keyfiles import KeyUse, refuse_to_overwrite, write_new_key
 from service.settings import Home
 
 #: What a server holds. Signers', roots' and officers' private keys are made elsewhere.
@@ -48,17 +48,20 @@ officers = ["{keys}/officer.pub.jwk"]
 def create_home(root: Path, keys: Path | None = None, *, demo: bool = False) -> Home:
     """A home at `root`, its key files in `keys` (default `root`/keys). Raises `OperatorError` if something is there.
 
-    The settings are written last: until then the directory is not a home.
+    Then nothing was made, so that the same command works once that is out of the way. The settings are written last:
+    until then the directory is not a home.
     """
     home = Home(root.absolute())
     if home.settings.exists():
         raise OperatorError(f"{root} is a home already")
-    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
-    if any(path.name != "lost+found" for path in home.root.iterdir()):
+    if home.root.exists() and any(path.name != "lost+found" for path in home.root.iterdir()):
         raise OperatorError(f"{root} is not empty: a home is made in a new directory, or in an empty one")
+    folder = home.keys if keys is None else keys.absolute()
+    for name, use in SERVER_KEYS.items():
+        refuse_to_overwrite(use, folder / f"{name}.jwk")
+    home.root.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name in _DIRECTORIES:
         (home.root / name).mkdir(mode=0o700, exist_ok=True)
-    folder = home.keys if keys is None else keys.absolute()
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     for name, use in SERVER_KEYS.items():
         write_new_key(use, folder / f"{name}.jwk")

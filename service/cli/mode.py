@@ -83,8 +83,10 @@ def set_mode(
     if json:
         print_json({**given.members(followed), "differing": differing})
         return given.status(followed)
+    # A suspension of all stands above each AMC's own mode: nobody may read that one AMC is answered still.
+    word = "suspended as well, with a mode of its own for afterwards" if mode == "suspended" else "still differs"
     for one in differing:
-        print(f"still differs: {one['scope']} {one['mode']} (--all clears it)")
+        print(f"{word}: {one['scope']} {one['mode']} (--all clears it)")
     return given.status(followed)
 
 

@@ -29,6 +29,7 @@ from service.cli.upstream import (
     listens,
     order_live,
     parse_upstream,
+    steps_end_at,
     stub_command,
     stub_hints,
 )
@@ -113,9 +114,17 @@ def _supervise(place: Home, settings: Settings, upstream: Upstream | None) -> in
     commands: dict[str, list[str]] = {server: gunicorn_command(server, settings) for server in SERVERS}
     if stub_port is not None:
         commands[STUB] = stub_command(place, stub_port)
+    # Whoever starts a sandbox asks at once, and is to see the upstream answer.
+    steps_end = None if stub_port is None else steps_end_at(place, settings)
     with _children(commands) as children:
         deadline = time.monotonic() + START_SECONDS
-        while not stopping.asked and not (_all_serve(place, settings) and (stub_port is None or listens(stub_port))):
+
+        def ready() -> bool:
+            if stub_port is not None and not listens(stub_port):
+                return False
+            return _all_serve(place, settings) and (steps_end is None or SystemClock().now() >= steps_end)
+
+        while not stopping.asked and not ready():
             if time.monotonic() > deadline or _ended(children):
                 raise OperatorError("a server did not become ready: see its log above")
             time.sleep(0.05)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import socket
 import sys
 from collections.abc import Mapping
@@ -84,6 +85,15 @@ def order_live(home: Home, settings: Settings) -> bool:
         f"order {order.version}: mode live; the upstream is asked in steps, all queries after {seconds:g} s", flush=True
     )
     return True
+
+
+def steps_end_at(home: Home, settings: Settings) -> dt.datetime | None:
+    """When all queries go upstream after the order of `live` for all; None where that is not the mode."""
+    with open_ledger(home, settings, stale=True) as ledger:
+        everywhere = ledger.state.view(SystemClock().now()).mode_for(None)
+    if everywhere.mode != "live" or everywhere.since is None:
+        return None
+    return everywhere.since + dt.timedelta(seconds=_STEPS_BEFORE_ALL * settings.upstream.step_seconds)
 
 
 def stub_hints(url: str) -> str:

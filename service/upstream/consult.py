@@ -80,6 +80,14 @@ class Consultant:
         self._failures: Counter[str] = Counter()
         self._last_error: tuple[str, dt.datetime] | None = None
 
+    def is_silent(self) -> bool:
+        """Whether `ask` would answer nothing now, whatever the question: it is left alone, and nothing is kept.
+
+        So that while it is broken an answer costs no more than one of the snapshot alone.
+        """
+        resting = self._breaker.phase(self._clock.monotonic()) in (Phase.OPEN, Phase.FORCED)
+        return resting and self._kept.is_empty(self._clock.now())
+
     async def ask(self, caller: str, query: Query) -> Consulted | None:
         """What the upstream says to a client's question, within `upstream.total_ms`; None: answer from the snapshot.
 

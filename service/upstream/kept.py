@@ -10,12 +10,15 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 from collections import OrderedDict
+from typing import Final
 
 from aiocache import SimpleMemoryCache
 
 from service.rights.heard import Heard
 from service.rights.model import Query
 from service.rights.question import normalised
+
+_LONG_AGO: Final = dt.datetime.min.replace(tzinfo=dt.UTC)
 
 
 class Kept:
@@ -28,6 +31,7 @@ class Kept:
         self._seconds = seconds
         self._entries = entries
         self._secret = secret
+        self._empty_from: dt.datetime
         self.forget_all()
 
     def key(self, caller: str, query: Query) -> str:
@@ -49,6 +53,7 @@ class Kept:
         cache, keys = self._cache, self._keys
         keys[key] = now + dt.timedelta(seconds=seconds)
         keys.move_to_end(key)
+        self._empty_from = max(self._empty_from, keys[key])
         await cache.set(key, heard, ttl=seconds)
         while len(keys) > self._entries:
             await cache.delete(keys.popitem(last=False)[0])
@@ -61,6 +66,11 @@ class Kept:
         """
         self._cache = SimpleMemoryCache(timeout=None)
         self._keys: OrderedDict[str, dt.datetime] = OrderedDict()
+        self._empty_from = _LONG_AGO
+
+    def is_empty(self, now: dt.datetime) -> bool:
+        """Whether nothing can be kept any more: what was kept longest has come to its end."""
+        return now >= self._empty_from
 
     def count(self, now: dt.datetime) -> int:
         """How many answers are kept."""

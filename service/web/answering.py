@@ -173,14 +173,15 @@ class Answerer:
         context = self._context
         if not context.live:
             return cases
+        upstream = None if context.upstream is None or context.upstream.is_silent() else context.upstream
         staying = []
         for case in cases:
             case.upstream = goes_upstream(case.query, case.identity, context.stance(case.query.amc)[0], knowledge)
-            if not case.upstream or context.upstream is None:
+            if upstream is None or not case.upstream:
                 staying.append(case)
                 continue
             case.away = True
-            task = asyncio.create_task(context.upstream.ask(case.client.id, case.query))
+            task = asyncio.create_task(upstream.ask(case.client.id, case.query))
             self._asking.add(task)
             task.add_done_callback(functools.partial(self._come_back, case))
         return staying
@@ -280,7 +281,7 @@ def _fail(cases: Sequence[_Case], error: BaseException) -> None:
 
 
 def _envelope(case: _Case, receipt: Receipt) -> bytes:
-    return orjson.dumps(
+    body = orjson.dumps(
         {
             "answer": orjson.Fragment(case.answer),
             "counter_text": case.decision.counter_text,
@@ -288,3 +289,5 @@ def _envelope(case: _Case, receipt: Receipt) -> bytes:
             "opening": b64u(case.opening),
         }
     )
+    # orjson leaves its whole buffer, 8 KB, behind what it wrote, and retries keep this: a copy is as long as it is.
+    return bytes(memoryview(body))

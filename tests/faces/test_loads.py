@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from service.cli import admission, approval
+from service import admission as judged
+from service.cli import admission
 from service.cli.main import _run
 from service.clock import SystemClock
 from service.snapshot.verify import Conditions
@@ -447,7 +448,7 @@ def test_a_snapshot_that_expired_while_it_waited_is_not_approved(
 ):
     made = proposed(desk.load(desk.build(2, grace=90, days=1), "--accept", "the AMCs wrote to us", "--json"))
     by(BOB)
-    monkeypatch.setattr(approval, "conditions", later(admission.conditions, dt.timedelta(days=2)))
+    monkeypatch.setattr(judged, "conditions", later(judged.conditions, dt.timedelta(days=2)))
     said = desk.run("orders", "approve", made)
     assert (said.status, said.err) == (1, "relais: snapshot 2 has expired since it was proposed\n")
     assert desk.active() == 1

@@ -216,9 +216,8 @@ def test_with_an_upstream_it_is_live_from_the_start_and_the_stand_in_can_be_brok
     desk.start("stub")
     lines = [line for line in desk.wait_ready() if line.startswith("curl ")]
     *questions, broken, mended, counts = lines
-    assert [curl(question)["mode"] for question in questions] == ["live"] * 3
-    # The steps are of the order's age, and a small first start is younger than they are.
-    wait_until(lambda: resting_on(questions[0]) == "upstream", 30, lambda: "never asked")
+    answers = [curl(question) for question in questions]
+    assert [(answer["mode"], answer["source"]["kind"]) for answer in answers] == [("live", "upstream")] * 3
     assert pasted(counts)["asked"] > 0
     assert pasted(broken)["hang"] is True
     # Another question each time: the same one would be answered from memory.

@@ -25,12 +25,14 @@ from service.control.proposals import Proposal
 from service.control.state import State
 from service.errors import (
     ChainBroken,
+    ClientSuspended,
     Conflict,
     InvalidField,
     NotFound,
     OperatorError,
     PreconditionFailed,
     PreconditionRequired,
+    ScopeMissing,
     StoreUnavailable,
     TrustError,
     VersionConflict,
@@ -80,7 +82,8 @@ Tag = Callable[[State, dt.datetime], str | None]
 class Admitted(Generic[_Body]):
     """A write that may be judged: its author, what it wants, and what it was decided on.
 
-    `unchanged` raises `PreconditionFailed` for another state than the author saw.
+    `unchanged` raises `PreconditionFailed` for another state than the author saw, `ClientSuspended` or `ScopeMissing`
+    where the author may order no more: between the body and the order a snapshot may be read for minutes.
     """
 
     client: Client
@@ -120,7 +123,12 @@ async def admit_write(
     body = decode(raw, decoder)
     refuse_repeated_keys(raw)
     check_reason(body.reason)
-    return Admitted(client, body, unchanged)
+
+    def as_admitted(state: State) -> None:
+        unchanged(state)
+        _check_standing(state, client.id, classes)
+
+    return Admitted(client, body, as_admitted)
 
 
 async def current_state(request: web.Request) -> State:
@@ -178,6 +186,14 @@ def as_conflict(pointer: str = "") -> Iterator[None]:
         yield
     except (OperatorError, TrustError, VersionConflict) as error:
         raise Conflict(error.detail, pointer) from None
+
+
+def _check_standing(state: State, client_id: str, classes: tuple[ClientClass, ...]) -> None:
+    known = state.clients.get(client_id)
+    if known is None or known.suspended:
+        raise ClientSuspended("this client was suspended meanwhile")
+    if known.body.get("class") not in classes:
+        raise ScopeMissing("this client's class was changed meanwhile")
 
 
 def _precondition(headers: Mapping[str, str]) -> Callable[[str | None], bool]:

@@ -23,6 +23,19 @@ def test_a_fresh_volume_may_be_a_home(tmp_path: Path):
     assert _run(["init", str(tmp_path)]) == 0
 
 
+def test_a_home_refused_for_a_key_in_the_way_leaves_nothing_behind(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    keys = tmp_path / "keys"
+    keys.mkdir()
+    (keys / "receipt.jwk").write_text("{}")
+    asked = ["init", str(tmp_path / "home"), "--keys", str(keys)]
+    assert _run(asked) == 1
+    assert "receipt.jwk exists" in capsys.readouterr().err
+    assert not (tmp_path / "home").exists()
+    assert [path.name for path in keys.iterdir()] == ["receipt.jwk"]
+    (keys / "receipt.jwk").unlink()
+    assert _run(asked) == 0
+
+
 def test_a_whole_home_is_left_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     home = create_home(tmp_path / "home")
     former = home.orders.read_bytes()

@@ -149,6 +149,13 @@ def test_live_takes_an_upstream_to_ask(relais: Any, home: Path):
     assert modes(relais)["*"]["mode"] == "live"
 
 
+def test_under_a_suspension_of_all_no_amc_is_said_to_differ(relais: Any):
+    relais("mode", "set", "degraded", "--scope", AMC, "--reason", "extract checked")
+    out = relais("mode", "set", "suspended", "--reason", "doubt")[1]
+    assert "differs" not in out
+    assert f"suspended as well, with a mode of its own for afterwards: {AMC} degraded" in out
+
+
 def test_a_refused_mode_says_nothing_of_what_would_differ(relais: Any):
     relais("mode", "set", "suspended", "--scope", AMC, "--reason", "no extract")
     assert relais("mode", "set", "degraded", "--reason", "x" * 501)[:2] == (1, "")

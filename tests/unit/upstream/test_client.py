@@ -274,7 +274,8 @@ async def test_a_server_that_falls_silent_costs_the_read_limit():
         writer.write(YES[:-1])
         await asyncio.Event().wait()
 
-    assert (await fault(reply, read_ms=100, total_ms=20_000)).detail == "no complete answer in time"
+    async with asyncio.timeout(60):
+        assert (await fault(reply, read_ms=100, total_ms=600_000)).detail == "no complete answer in time"
 
 
 async def test_a_drip_keeps_the_reads_short_and_still_ends_with_the_total():
@@ -330,9 +331,12 @@ async def test_a_server_that_closes_its_idle_connections():
 
 
 async def test_cookies_are_not_kept():
-    async with asking(says(http(yes(QUERY), Set_Cookie="caller=1; Path=/"))) as (client, server):
+    async with upstream(says(http(yes(QUERY), Set_Cookie="caller=1; Path=/"))) as server:
+        # By name: a cookie of a numeric address would be refused anyway.
+        client = Client(msgspec.structs.replace(server.settings(), url=f"http://localhost:{server.port}"), None)
         await client.ask(QUERY)
         await client.ask(QUERY)
+        await client.close()
         assert "cookie" not in server.requests[1].headers
 
 

@@ -365,6 +365,23 @@ async def test_an_order_about_another_scope_forgets_and_takes_no_steps():
     assert (desk.phase, desk.consultant.status().kept) == ("closed", 0)
 
 
+async def test_it_is_silent_while_it_is_left_alone_and_nothing_is_kept():
+    desk = Desk()
+    assert desk.consultant.is_silent()
+    desk.live()
+    assert not desk.consultant.is_silent()
+    await desk.ask()
+    await desk.fail(10)
+    assert desk.phase == "open"
+    assert not desk.consultant.is_silent()  # what was kept may still be given
+    desk.clock.wait(desk.settings.cache_seconds)
+    while desk.phase != "half_open":
+        desk.clock.wait(1)
+    assert not desk.consultant.is_silent()
+    await desk.fail(1)
+    assert (desk.phase, desk.consultant.is_silent()) == ("open", True)
+
+
 async def test_an_order_does_not_mend_what_tripped():
     desk = Desk().live()
     await desk.fail(10)

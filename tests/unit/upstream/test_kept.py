@@ -119,3 +119,15 @@ async def test_all_is_forgotten_at_once_and_timers_of_before_end_nothing_kept_si
     await answers.keep(key, HEARD, NOW)
     timer._callback(*timer._args)
     assert await answers.get(key, NOW) is HEARD
+
+
+async def test_it_is_empty_once_the_last_has_come_to_its_end_and_when_all_is_forgotten():
+    answers = kept(seconds=30)
+    assert answers.is_empty(NOW)
+    await answers.keep(answers.key("pharmacy-1", QUERY), HEARD, NOW)
+    sooner = msgspec.structs.replace(HEARD, valid_until=NOW + dt.timedelta(seconds=5))
+    await answers.keep(answers.key("pharmacy-2", QUERY), sooner, NOW)
+    assert not answers.is_empty(NOW + dt.timedelta(seconds=29.9))
+    assert answers.is_empty(NOW + dt.timedelta(seconds=30))
+    answers.forget_all()
+    assert answers.is_empty(NOW)

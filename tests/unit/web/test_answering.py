@@ -6,6 +6,7 @@ import asyncio
 import datetime as dt
 import hmac
 import json
+import tracemalloc
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -111,6 +112,10 @@ class FakeUpstream:
         self.may_answer = asyncio.Event()
         self.was_asked = asyncio.Event()
         self.asked: list[tuple[str, Any]] = []
+        self.silent = False
+
+    def is_silent(self) -> bool:
+        return self.silent
 
     async def ask(self, caller: str, query: Any) -> Any:
         self.asked.append((caller, query))
@@ -159,6 +164,14 @@ async def test_where_the_upstream_says_nothing_the_snapshot_answers_and_says_why
     answer = await ask_while(live(FakeUpstream(said)), lambda: None)
     assert answer["source"]["kind"] == "snapshot"
     assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+
+
+async def test_an_upstream_that_is_left_alone_holds_nobody_up():
+    known = live(FakeUpstream(NOBODY))
+    known.upstream.silent = True
+    answer = json.loads(await Answerer(known).answer(PHARMACY, body()))["answer"]
+    assert answer["reasons"] == ["upstream_unavailable", "beneficiary_unknown"]
+    assert known.upstream.asked == []
 
 
 async def test_live_without_an_upstream_is_the_snapshot_and_says_so():
@@ -290,3 +303,17 @@ async def test_a_caller_who_left_takes_nobody_along():
 @given(st.binary(min_size=16, max_size=16), st.binary())
 def test_the_commitment_is_hmac_sha256(opening: bytes, message: bytes):
     assert commitment(opening, message) == hmac.digest(opening, message, "sha256")
+
+
+async def test_an_answer_kept_for_retries_takes_no_more_room_than_it_is_long():
+    tracemalloc.start()
+    try:
+        kept = await Answerer(context()).answer(PHARMACY, body())
+        (block,) = [trace for trace in tracemalloc.take_snapshot().traces if trace.traceback == tracemalloc_of(kept)]
+    finally:
+        tracemalloc.stop()
+    assert block.size < len(kept) + 100
+
+
+def tracemalloc_of(kept: bytes) -> tracemalloc.Traceback | None:
+    return tracemalloc.get_object_traceback(kept)

@@ -112,6 +112,29 @@ async def test_who_is_suspended_while_the_body_comes_orders_nothing(office: Offi
     assert office.orders()[-1].kind == "client.suspend"
 
 
+@pytest.mark.parametrize(
+    ("kind", "body", "code"),
+    [
+        (Kind.CLIENT_SUSPEND, {}, "client_suspended"),
+        (Kind.CLIENT_REGISTER, {"class": "auditor", "finess": [], "keys": []}, "scope_missing"),
+    ],
+)
+async def test_who_loses_the_right_between_the_body_and_the_order_orders_nothing(
+    office: Office, monkeypatch: pytest.MonkeyPatch, kind: Kind, body: dict[str, Any], code: str
+):
+    decide = Decisions.decide
+
+    def overtaken(self: Decisions, *arguments: Any) -> Any:
+        intent = Intent(kind=kind, scope="olga", body=body, reason="stolen", actor="anna")
+        self.ledger.issue(intent, load_order_key(office.home, load_settings(office.home, {})), office.clock.now())
+        return decide(self, *arguments)
+
+    monkeypatch.setattr(Decisions, "decide", overtaken)
+    reply = await office.write("PUT", "modes/*", {"mode": "suspended", "reason": "essai"}, "olga")
+    assert (reply.status, reply.code) == (403, code)
+    assert office.orders()[-1].kind == kind
+
+
 async def test_orders_given_at_once_by_others_are_a_conflict_and_not_our_fault(
     office: Office, monkeypatch: pytest.MonkeyPatch
 ):
