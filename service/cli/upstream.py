@@ -80,7 +80,7 @@ def order_live(home: Home, settings: Settings) -> bool:
             return False
         intent = Intent(kind=Kind.MODE_SET, scope=EVERYWHERE, body={"mode": "live"}, reason=_REASON, actor="demo")
         order = ledger.issue(intent, load_order_key(home, settings), SystemClock().now())
-    seconds = len(RAMP_SHARES) * settings.upstream.step_seconds
+    seconds = _steps_seconds(settings)
     print(
         f"order {order.version}: mode live; the upstream is asked in steps, all queries after {seconds:g} s", flush=True
     )
@@ -93,7 +93,11 @@ def steps_end_at(home: Home, settings: Settings) -> dt.datetime | None:
         everywhere = ledger.state.view(SystemClock().now()).mode_for(None)
     if everywhere.mode != "live" or everywhere.since is None:
         return None
-    return everywhere.since + dt.timedelta(seconds=_STEPS_BEFORE_ALL * settings.upstream.step_seconds)
+    return everywhere.since + dt.timedelta(seconds=_steps_seconds(settings))
+
+
+def _steps_seconds(settings: Settings) -> float:
+    return len(RAMP_SHARES) * settings.upstream.step_seconds
 
 
 def stub_hints(url: str) -> str:
