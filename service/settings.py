@@ -127,8 +127,8 @@ class UpstreamSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
     It counts as failing once, of at least `minimum_calls` in `window_seconds`, `failure_percent` failed or
     `slow_percent` took longer than `slow_ms`. Then it is left alone for `open_seconds`, doubled at each failure in
-    a row up to `open_seconds_most`, and asked again by `probe_calls`; it returns to 10, 50 and 100 % of the
-    queries, `step_seconds` each.
+    a row up to `open_seconds_most`, and asked again by `probe_calls`; it is asked for 10, then 50 % of the
+    queries, `step_seconds` each, then for all.
     """
 
     url: str = ""

@@ -17,13 +17,13 @@ from service.control.database import COMMAND_BUSY_SECONDS
 from service.control.decisions import Decisions
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
-from service.control.format import Order, instant_text
+from service.control.format import Order, instant_text, parse_instant
 from service.control.ledger import Intent, Ledger
 from service.control.proposals import Proposal, ProposalStore
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
-from service.errors import ChainBroken, OperatorError, StoreUnavailable
+from service.errors import ChainBroken, InvalidField, OperatorError, StoreUnavailable
 from service.keyring import load_order_key, load_order_keys
 from service.settings import Home, Settings
 
@@ -140,23 +140,20 @@ def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> 
 
 def parse_until(text: str, now: dt.datetime, option: str = "--until") -> dt.datetime:
     """An instant to come: RFC 3339 with its offset, or a duration from now (30m, 2h, 7d). Raises `OperatorError`."""
-    return _parse_instant(text, now, option, 1)
+    return _parse_time(text, now, option, 1)
 
 
-def parse_since(text: str, now: dt.datetime) -> dt.datetime:
+def parse_since(text: str, now: dt.datetime, option: str = "--since") -> dt.datetime:
     """An instant past: RFC 3339 with its offset, or how long ago (30m, 2h, 7d). Raises `OperatorError`."""
-    return _parse_instant(text, now, "--since", -1)
+    return _parse_time(text, now, option, -1)
 
 
-def _parse_instant(text: str, now: dt.datetime, option: str, sign: int) -> dt.datetime:
+def _parse_time(text: str, now: dt.datetime, option: str, sign: int) -> dt.datetime:
     duration = _DURATION.fullmatch(text)
     try:
         if duration is not None:
             return now + sign * dt.timedelta(**{_UNITS[duration[2]]: int(duration[1])})
-        until = dt.datetime.fromisoformat(text)
-        utc = until.astimezone(dt.UTC)  # the last hours of the year 9999 are beyond it in UTC
-    except (ValueError, OverflowError) as error:
-        raise OperatorError(f"{option} takes a time such as 2024-02-12T13:00:00+01:00, or 30m, 2h, 7d") from error
-    if until.tzinfo is None:
-        raise OperatorError(f"{option} needs the offset from UTC: end the time with Z, or +01:00")
-    return utc
+        return parse_instant(text)
+    except (InvalidField, OverflowError) as error:
+        example = "2024-02-12T13:00:00+01:00 (the offset from UTC is needed)"
+        raise OperatorError(f"{option} takes a time such as {example}, or 30m, 2h, 7d") from error

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import re
 import resource
 import sys
 from pathlib import Path
@@ -15,6 +14,7 @@ from cyclopts import App, Parameter
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.journal import verify_directory
+from service.cli.ordering import parse_since
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.errors import KeyRejected, OperatorError
@@ -32,8 +32,6 @@ from service.upstream_token import upstream_token
 app = App(name="reconcile")
 
 DEFAULT_RATE: Final = 20.0
-_AGO: Final = re.compile(r"(\d{1,4})([mhd])", re.ASCII)
-_SECONDS: Final = {"m": 60, "h": 3600, "d": 86_400}
 _WHEN: Final = "RFC 3339, or 30m, 2h, 7d ago"
 
 
@@ -92,22 +90,9 @@ def load_officer(path: Path) -> OfficerPrivateKey:
         raise KeyRejected(f"{path}: {error.detail}") from error
 
 
-def parse_when(text: str, now: dt.datetime) -> dt.datetime:
-    """An instant: RFC 3339 with its offset, or how long ago (30m, 2h, 7d). Raises `OperatorError`."""
-    ago = _AGO.fullmatch(text)
-    try:
-        if ago is not None:
-            return now - dt.timedelta(seconds=int(ago[1]) * _SECONDS[ago[2]])
-        when = dt.datetime.fromisoformat(text)
-        if when.tzinfo is not None:
-            return when.astimezone(dt.UTC)
-    except (ValueError, OverflowError):
-        pass
-    raise OperatorError("--since and --until take a time such as 2024-01-29T18:00:00+01:00, or 30m, 2h, 7d ago")
-
-
 def _about(since: str | None, until: str | None, upstream: str, now: dt.datetime) -> About:
-    begin, end = ("" if text is None else instant(parse_when(text, now)) for text in (since, until))
+    begin = "" if since is None else instant(parse_since(since, now))
+    end = "" if until is None else instant(parse_since(until, now, "--until"))
     return About(begin, end, upstream)
 
 

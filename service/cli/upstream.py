@@ -17,14 +17,13 @@ from service.control.ledger import Intent
 from service.errors import OperatorError
 from service.keyring import load_order_key
 from service.settings import Home, Settings
+from service.upstream.breaker import RAMP_SHARES
 
 STUB: Final = "stub"
 STUB_HOST: Final = "127.0.0.1"
 STUB_PORT: Final = 8090
 _REASON: Final = "demo started with an upstream"
 _LAST_PORT: Final = 65_535
-#: 10 and 50 % of the queries.
-_STEPS_BEFORE_ALL: Final = 2
 
 
 class Upstream(NamedTuple):
@@ -81,7 +80,7 @@ def order_live(home: Home, settings: Settings) -> bool:
             return False
         intent = Intent(kind=Kind.MODE_SET, scope=EVERYWHERE, body={"mode": "live"}, reason=_REASON, actor="demo")
         order = ledger.issue(intent, load_order_key(home, settings), SystemClock().now())
-    seconds = _STEPS_BEFORE_ALL * settings.upstream.step_seconds
+    seconds = _steps_seconds(settings)
     print(
         f"order {order.version}: mode live; the upstream is asked in steps, all queries after {seconds:g} s", flush=True
     )
@@ -94,7 +93,11 @@ def steps_end_at(home: Home, settings: Settings) -> dt.datetime | None:
         everywhere = ledger.state.view(SystemClock().now()).mode_for(None)
     if everywhere.mode != "live" or everywhere.since is None:
         return None
-    return everywhere.since + dt.timedelta(seconds=_STEPS_BEFORE_ALL * settings.upstream.step_seconds)
+    return everywhere.since + dt.timedelta(seconds=_steps_seconds(settings))
+
+
+def _steps_seconds(settings: Settings) -> float:
+    return len(RAMP_SHARES) * settings.upstream.step_seconds
 
 
 def stub_hints(url: str) -> str:

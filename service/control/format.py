@@ -152,6 +152,17 @@ def instant_text(instant: dt.datetime) -> str:
     return instant.astimezone(dt.UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def parse_instant(text: str, pointer: str = "") -> dt.datetime:
+    """An RFC 3339 time with its offset, in UTC. Raises `InvalidField`, which does not quote it."""
+    try:
+        instant = dt.datetime.fromisoformat(text)
+        if instant.tzinfo is not None:
+            return instant.astimezone(dt.UTC)
+    except (ValueError, OverflowError):  # the last hours of the year 9999 are beyond it in UTC
+        pass
+    raise InvalidField("an RFC 3339 time with its offset", pointer)
+
+
 def to_milliseconds(instant: dt.datetime) -> dt.datetime:
     """The instant an order can hold: what `instant_text` keeps of it."""
     return instant.astimezone(dt.UTC).replace(microsecond=instant.microsecond // 1000 * 1000)

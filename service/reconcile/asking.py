@@ -1,10 +1,13 @@
-"""Asking the upstream again: at a bounded rate, each question once, and not at all while it keeps failing."""
+"""Asking the upstream again: at a bounded rate, each question once, and not at all while it keeps failing.
+
+Nothing takes its place here: what it does not answer is not compared.
+"""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Collection, Iterable, Iterator
-from typing import Final, Protocol
+from typing import Final
 
 from service.clock import Clock
 from service.errors import UpstreamError, UpstreamUnavailable
@@ -13,23 +16,11 @@ from service.reconcile.pace import Pace
 from service.reconcile.progress import Progress
 from service.reconcile.recorded import Recorded
 from service.reconcile.tally import Tally
-from service.rights.heard import Heard
+from service.rights.heard import Upstream
 from service.rights.model import Query
 
 #: How often a question is asked that fails while others are answered.
 ATTEMPTS: Final = 3
-
-
-class Upstream(Protocol):
-    """The service that was stood in for. Nothing takes its place here: what it does not answer is not compared."""
-
-    async def ask(self, query: Query) -> Heard:
-        """Its answer. Raises `UpstreamUnavailable`, `UpstreamMalformed`."""
-        ...
-
-    async def close(self) -> None:
-        """Close its connections."""
-        ...
 
 
 class Asking:

@@ -20,7 +20,7 @@ from service.files import PRIVATE_MODE, write_durable
 from service.journal.entries import instant
 from service.journal.officer import OfficerPrivateKey
 from service.locks import ALONE, locked
-from service.reconcile.asking import Asking, Upstream
+from service.reconcile.asking import Asking
 from service.reconcile.journals import Journals, Period
 from service.reconcile.pace import Pace
 from service.reconcile.page import render_page
@@ -29,6 +29,7 @@ from service.reconcile.recorded import Recorded
 from service.reconcile.report import Evidence, Report, make_report
 from service.reconcile.survey import survey
 from service.reconcile.tally import Tally
+from service.rights.heard import Upstream
 
 REPORT_FILE: Final = "report.json"
 PAGE_FILE: Final = "report.html"

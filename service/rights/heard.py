@@ -1,4 +1,4 @@
-"""What the upstream says about a query, as nouns. Pure.
+"""The upstream, and what it says about a query, as nouns. Pure.
 
 Statuses are the upstream's own: it decides on live data, and nothing of the stand-in table applies to it.
 """
@@ -7,10 +7,11 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Mapping
+from typing import Protocol
 
 import msgspec
 
-from service.rights.model import Contract, Status
+from service.rights.model import Contract, Query, SourceKind, Status
 from service.rights.reasons import Reason
 
 
@@ -42,3 +43,22 @@ class Heard(msgspec.Struct, frozen=True, gc=False):
     reasons: tuple[Reason, ...] = ()
     contracts: tuple[Told, ...] = ()
     valid_until: dt.datetime | None = None
+
+
+class Consulted(msgspec.Struct, frozen=True, gc=False):
+    """An answer of the upstream that counts; `kind` is `UPSTREAM`, or `CACHE` where it was kept from a moment ago."""
+
+    kind: SourceKind
+    heard: Heard
+
+
+class Upstream(Protocol):
+    """The service that is stood in for. Gone means `UpstreamError`, soon: it keeps its own limits of time."""
+
+    async def ask(self, query: Query) -> Heard:
+        """What it says. Raises `UpstreamUnavailable`, `UpstreamMalformed`."""
+        ...
+
+    async def close(self) -> None:
+        """Close its connections."""
+        ...

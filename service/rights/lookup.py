@@ -8,9 +8,9 @@ from typing import Protocol
 import msgspec
 
 from service.rights.decide import Decision, decide, is_expired
-from service.rights.heard import Heard
+from service.rights.heard import Consulted
 from service.rights.live import decide_heard
-from service.rights.model import Absence, Contract, Knowledge, Mode, Query, SourceKind, Stance
+from service.rights.model import Absence, Contract, Knowledge, Mode, Query, Stance
 
 
 class Records(Protocol):
@@ -18,20 +18,6 @@ class Records(Protocol):
 
     def find(self, identity: str) -> tuple[Contract, ...] | Absence:
         """The contracts of an identity, or why there are none."""
-        ...
-
-
-class Consulted(Protocol):
-    """An answer of the upstream that counts, and whether it came just now (`upstream`) or was kept (`cache`)."""
-
-    @property
-    def kind(self) -> SourceKind:
-        """`upstream` or `cache`."""
-        ...
-
-    @property
-    def heard(self) -> Heard:
-        """What it said."""
         ...
 
 

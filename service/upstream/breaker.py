@@ -95,7 +95,7 @@ class Breaker:
         self._probing = 0
         self._probed = Tally()
         self._trips = 0
-        self._row = 0
+        self._in_a_row = 0
 
     def admit(self, now: float) -> Permit | None:
         """Leave to ask the upstream now; None where the snapshot is to answer."""
@@ -139,7 +139,7 @@ class Breaker:
         """The order is over since that instant: from then on the steps of the way back run. Only forced is released."""
         if self._phase is Phase.FORCED:
             self._enter(Phase.RAMP, now, min(since, now))
-            self._row = 0
+            self._in_a_row = 0
 
     def ramp(self, now: float, since: float) -> None:
         """More queries may ask it, by an order of that instant: the steps run again. A tripped one stays tripped."""
@@ -206,14 +206,14 @@ class Breaker:
     def _trip(self, now: float) -> None:
         """Leave it alone, twice as long as before unless it had been well for a whole window."""
         if self._phase is Phase.CLOSED and now - self._since >= self._rules.window_seconds:
-            self._row = 0
-        doubled = self._rules.open_seconds * 2 ** min(self._row, _DOUBLINGS)
+            self._in_a_row = 0
+        doubled = self._rules.open_seconds * 2 ** min(self._in_a_row, _DOUBLINGS)
         # The most holds with the spread: at the most, too, workers are to differ.
         seconds = min(doubled, self._rules.open_seconds_most / (1 + SPREAD))
         self._enter(Phase.OPEN, now)
         self._retry_at = now + seconds * (1 - SPREAD + 2 * SPREAD * self._chance())
         self._trips += 1
-        self._row += 1
+        self._in_a_row += 1
 
     def _enter(self, phase: Phase, now: float, since: float | None = None) -> None:
         self._phase, self._since = phase, now if since is None else since

@@ -13,14 +13,14 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Final, Protocol
+from typing import Final
 
 import msgspec
 import structlog
 
 from service.clock import Clock
 from service.errors import UpstreamError
-from service.rights.heard import Heard
+from service.rights.heard import Consulted, Heard, Upstream
 from service.rights.model import Query, SourceKind, Status
 from service.rights.question import identity
 from service.settings import UpstreamSettings
@@ -32,25 +32,6 @@ _LOG: Final = structlog.get_logger(__name__)
 _SECRET_BYTES: Final = 32
 #: The code of a fault that is ours: whatever a call raised that is no `UpstreamError`.
 _INTERNAL: Final = "internal"
-
-
-class Asked(Protocol):
-    """Whoever asks one upstream. Gone means `UpstreamError`, soon: it keeps its own limits of time."""
-
-    async def ask(self, query: Query) -> Heard:
-        """What the upstream says. Raises `UpstreamError`."""
-        ...
-
-    async def close(self) -> None:
-        """Close connections."""
-        ...
-
-
-class Consulted(msgspec.Struct, frozen=True, gc=False):
-    """An answer of the upstream; `kind` is `UPSTREAM`, or `CACHE` where it was kept from a moment ago."""
-
-    kind: SourceKind
-    heard: Heard
 
 
 class UpstreamStatus(msgspec.Struct, frozen=True):
@@ -84,7 +65,7 @@ class UpstreamStatus(msgspec.Struct, frozen=True):
 class Consultant:
     """Asks the upstream for one worker. `client` None: there is none. It begins forced, until `follow` says live."""
 
-    def __init__(self, settings: UpstreamSettings, client: Asked | None, clock: Clock, breaker: Breaker) -> None:
+    def __init__(self, settings: UpstreamSettings, client: Upstream | None, clock: Clock, breaker: Breaker) -> None:
         self._most = settings.in_flight
         self._client = client
         self._clock = clock
@@ -187,7 +168,7 @@ class Consultant:
         if self._client is not None:
             await self._client.close()
 
-    def _call(self, client: Asked, key: str, query: Query) -> asyncio.Task[Heard | None] | None:
+    def _call(self, client: Upstream, key: str, query: Query) -> asyncio.Task[Heard | None] | None:
         """A new call that others with the same question join; None where none may be made now."""
         if len(self._running) >= self._most:
             self._counts["crowded"] += 1
@@ -208,7 +189,7 @@ class Consultant:
         if self._calls.get(key) is call:
             del self._calls[key]
 
-    async def _ask(self, client: Asked, key: str, query: Query, permit: Permit, era: int) -> Heard | None:
+    async def _ask(self, client: Upstream, key: str, query: Query, permit: Permit, era: int) -> Heard | None:
         """One call, and what becomes of its permit. Never raises but when it is broken off."""
         started = self._clock.monotonic()
         self._counts["asked"] += 1

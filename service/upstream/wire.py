@@ -182,24 +182,18 @@ def _told(contract: _Open | _Unknown | _Closed, extracted_at: dt.datetime | None
     if not name.isprintable():
         raise InvalidField("a name of an AMC is one line of text")
     if isinstance(contract, _Closed):
-        return _told_closed(amc, contract, extracted_at, query)
+        if contract.closed_on is not None and contract.closed_on > query.service_date:
+            raise UpstreamMalformed("it closes rights before their last day")
+        return Told(_bare(amc, contract.closed_on), name, Status.CLOSED, reasons, None, extracted_at)
     shown = contract.extracted_at or extracted_at
     if isinstance(contract, _Unknown):
         card = _bare(amc, None) if contract.member is UNSET else _card(amc, contract, {}, "")
         return Told(card, name, Status.UNKNOWN, reasons, None, shown)
     _codes(contract.rates)
-    listed = {benefit: rate for benefit, rate in contract.rates.items() if rate is not None}
-    rates = {benefit: listed.get(benefit) for benefit in query.benefits} if query.benefits else {**listed}
-    if query.benefits:
-        listed = {benefit: rate for benefit, rate in listed.items() if benefit in rates}
+    wanted = {benefit: contract.rates.get(benefit) for benefit in query.benefits or contract.rates}
+    listed = {benefit: rate for benefit, rate in wanted.items() if rate is not None}
+    rates = wanted if query.benefits else listed
     return Told(_card(amc, contract, listed, contract.rate_base), name, Status.OPEN, reasons, rates, shown)
-
-
-def _told_closed(amc: str, contract: _Closed, extracted_at: dt.datetime | None, query: Query) -> Told:
-    if contract.closed_on is not None and contract.closed_on > query.service_date:
-        raise UpstreamMalformed("it closes rights before their last day")
-    bare = _bare(amc, contract.closed_on)
-    return Told(bare, contract.amc_name, Status.CLOSED, _known(contract.reasons), None, extracted_at)
 
 
 def _bare(amc: str, closed_on: dt.date | None) -> Contract:

@@ -32,15 +32,15 @@ from service.errors import (
     NoSnapshot,
     ServiceSuspended,
 )
-from service.journal.entries import Pending, Receipt
+from service.journal.entries import Pending, Receipt, instant
 from service.rights import question
 from service.rights.decide import Decision
+from service.rights.heard import Consulted
 from service.rights.lookup import decide_from, find_record, goes_upstream
 from service.rights.model import Absence, Contract, Knowledge, Query, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
-from service.upstream.consult import Consulted
 from service.uuid7 import UUID7_BYTES, uuid7
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
@@ -222,7 +222,7 @@ class Answerer:
         """What an answer says of itself: its id, when, to whom, to which question, in which mode."""
         chance = os.urandom(_CHANCE_BYTES * len(cases))
         milliseconds = int(now.timestamp() * 1000)
-        at = f"{now.isoformat(timespec='milliseconds')[:-6]}Z"
+        at = instant(now)
         for number, case in enumerate(cases):
             start = number * _CHANCE_BYTES
             case.opening = chance[start : start + _OPENING_BYTES]

@@ -36,8 +36,8 @@ class Context:
 
     `receipt_keys` verify receipts, by kid. `spread(a, b)` picks a whole number of seconds between, so that callers do
     not come back all at once. `refusal` says why the snapshot an order names could not be opened here; `ledger_status`
-    what the orders rest on; `live` whether any scope is in mode live; `settings_error` what is wrong with relais.toml,
-    where this worker goes on with the settings before; `lookout` what this node's files say of its supply.
+    what the orders rest on; `live` whether any scope may ask the upstream; `settings_error` what is wrong with
+    relais.toml, where this worker goes on with the settings before; `lookout` what this node's files say of its supply.
     """
 
     settings: Settings
@@ -85,9 +85,10 @@ class Context:
             self._modes_version = view.version
         self.view, self.snapshot, self.knowledge, self.clock_suspect = view, snapshot, knowledge, clock_suspect
         self._stances = {}
-        self.live = any(mode.mode == "live" for mode in view.modes.values())
+        since = live_since(view)
+        self.live = since is not None
         if self.upstream is not None:
-            self.upstream.follow(live_since(view), self._modes_version)
+            self.upstream.follow(since, self._modes_version)
         self._served = self._what_serves()
         self._named = frozenset(view.modes).union(notice.scope for notice in view.notices)
         served = None

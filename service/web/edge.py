@@ -25,6 +25,7 @@ from service.errors import (
 )
 from service.web import problems
 from service.web.context import CONTEXT, Context
+from service.web.status import timestamp
 
 REQUEST_ID: Final = istr("X-Request-Id")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
@@ -133,7 +134,7 @@ def _problem(context: Context, error: Exception) -> web.Response:
     status = problems.CATALOGUE[code].status
     if status == web.HTTPUnauthorized.status_code:
         # A pharmacy's clock may be wrong: the right time is the cure.
-        extra["server_time"] = context.clock.now().isoformat(timespec="seconds").replace("+00:00", "Z")
+        extra["server_time"] = timestamp(context.clock.now())
         headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="relais-droits"'
     if isinstance(error, AvailabilityError | JournalUnwritable):
         headers[hdrs.RETRY_AFTER] = str(context.spread(30, 90))

@@ -107,8 +107,8 @@ def document(context: Context) -> dict[str, Any]:
             {
                 "scope": scope,
                 "mode": mode.mode,
-                "since": _optional(mode.since),
-                "until": _optional(mode.until),
+                "since": timestamp_or_null(mode.since),
+                "until": timestamp_or_null(mode.until),
                 "reason": mode.reason,
                 "order": mode.version,
             }
@@ -135,7 +135,7 @@ def _upstream(context: Context) -> dict[str, Any] | None:
         "failure_percent": None if known.failure_percent is None else round(known.failure_percent),
         "slow_percent": None if known.slow_percent is None else round(known.slow_percent),
         "last_error": known.last_error,
-        "last_error_at": _optional(known.last_error_at),
+        "last_error_at": timestamp_or_null(known.last_error_at),
     }
 
 
@@ -144,7 +144,8 @@ def timestamp(instant: dt.datetime) -> str:
     return instant.astimezone(dt.UTC).isoformat(timespec="seconds")[:-6] + "Z"
 
 
-def _optional(instant: dt.datetime | None) -> str | None:
+def timestamp_or_null(instant: dt.datetime | None) -> str | None:
+    """As `timestamp`; null where there is no instant."""
     return None if instant is None else timestamp(instant)
 
 

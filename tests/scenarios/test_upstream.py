@@ -17,7 +17,7 @@ from stubs.connection import Pharmacy, Signer
 from tests.fleet import Installation, wait_until
 from tests.scenarios.callers import lines
 from tests.scenarios.evidence import identities_found, verify_journal
-from tests.upstreams import Upstream, upstream
+from tests.upstreams import Upstream, people_of, upstream
 
 #: A return quick enough for a test: half a second open, a fifth of a second a step.
 QUICK = {
@@ -29,8 +29,7 @@ QUICK = {
 
 @pytest.fixture
 def visiodroits(site: Installation, tmp_path: Path) -> Iterator[Upstream]:
-    rows, policy = site.home / "demo" / "rows.ndjson", site.home / "demo" / "policy.toml"
-    with upstream(tmp_path, "--rows", rows, "--policy", policy) as made:
+    with upstream(tmp_path, *people_of(site.home)) as made:
         yield made
 
 

@@ -15,11 +15,22 @@ from service.control.state import ClientState, State
 from service.errors import InvalidField, NotFound
 from service.identifiers import is_client_id
 from service.jwk import is_private_jwk
-from service.web.admin.desk import ADMINS, DESK, READERS, Reasoned, Tag, admit, admit_write, current_state, decided
+from service.web.admin.desk import (
+    ADMINS,
+    DESK,
+    READERS,
+    REASON,
+    Reasoned,
+    Tag,
+    admit,
+    admit_write,
+    current_state,
+    decided,
+)
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp_or_null
 
 
 class ClientBody(Reasoned):
@@ -35,7 +46,6 @@ class ClientBody(Reasoned):
 
 
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
-_REASON: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def list_clients(request: web.Request) -> web.Response:
@@ -88,7 +98,7 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
     admit(request, *ADMINS)
     client_id = _client_id(request)
     _known(client_id, await current_state(request))
-    write = await admit_write(request, ADMINS, _tag_of(client_id), _REASON)
+    write = await admit_write(request, ADMINS, _tag_of(client_id), REASON)
     state = request.app[DESK].ledger.state
     if _known(client_id, state).suspended is suspended:
         return _response(client_id, state)
@@ -131,7 +141,7 @@ def _tag(client_id: str, known: ClientState) -> str:
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
     return client_members(client_id, known.body) | {
         "suspended": known.suspended,
-        "since": None if known.since is None else timestamp(known.since),
+        "since": timestamp_or_null(known.since),
         "reason": known.reason,
         "order": known.version,
         "etag": _tag(client_id, known),

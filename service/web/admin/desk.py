@@ -18,7 +18,7 @@ from aiohttp import hdrs, web
 from service.access.clients import ADMIN_CLASSES, Client, ClientClass
 from service.access.gate import require_class
 from service.control.decisions import Decisions
-from service.control.format import REASON_CHARACTERS, Order, check_reason, parse_scope
+from service.control.format import REASON_CHARACTERS, Order, check_reason, parse_instant, parse_scope
 from service.control.intent import Intent
 from service.control.ledger import Ledger
 from service.control.proposals import Proposal
@@ -69,6 +69,9 @@ class Reasoned(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 
     reason: Annotated[str, msgspec.Meta(max_length=REASON_CHARACTERS)]
 
+
+#: Of a write that says nothing else.
+REASON: Final = msgspec.json.Decoder(Reasoned)
 
 _Body = TypeVar("_Body", bound=Reasoned)
 #: The ETag of a resource in a state at an instant; None where there is no such resource.
@@ -168,25 +171,12 @@ def parse_path_scope(request: web.Request) -> str:
 
 def parse_until(text: str | None, now: dt.datetime) -> dt.datetime | None:
     """An end yet to come. Raises `InvalidField`."""
-    instant = parse_instant(text, "/until")
-    if instant is not None and instant <= now:
-        raise InvalidField("in the past", "/until")
-    return instant
-
-
-def parse_instant(text: str | None, pointer: str) -> dt.datetime | None:
-    """An RFC 3339 time with its offset, in UTC. Raises `InvalidField`."""
     if text is None:
         return None
-    try:
-        instant = dt.datetime.fromisoformat(text)
-        aware = instant.tzinfo is not None
-        instant = instant.astimezone(dt.UTC)
-    except (ValueError, OverflowError):  # the last hours of the year 9999 are beyond it in UTC
-        aware = False
-    if not aware:
-        raise InvalidField("an RFC 3339 time with its offset", pointer)
-    return instant
+    until = parse_instant(text, "/until")
+    if until <= now:
+        raise InvalidField("in the past", "/until")
+    return until
 
 
 @contextlib.contextmanager

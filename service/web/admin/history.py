@@ -9,10 +9,10 @@ from typing import Any, Final
 import orjson
 from aiohttp import web
 
-from service.control.format import Order, order_payload
+from service.control.format import Order, order_payload, parse_instant
 from service.control.history import Filters, named_scope
 from service.errors import InvalidField
-from service.web.admin.desk import DESK, READERS, admit, parse_instant
+from service.web.admin.desk import DESK, READERS, admit
 from service.web.responses import json_response
 
 DEFAULT_LIMIT: Final = 100
@@ -34,11 +34,12 @@ def parse_filters(query: Mapping[str, str]) -> tuple[Filters, int]:
     """The filters of a query string, and how many orders at most. Raises `InvalidField`."""
     if not query.keys() <= FILTERS:
         raise InvalidField(f"a filter that is not known here: they are {', '.join(sorted(FILTERS))}")
+    since = query.get("since")
     filters = Filters(
         kind=query.get("kind"),
         scope=named_scope(query.get("scope")),
         actor=query.get("actor"),
-        since=parse_instant(query.get("since"), "/since"),
+        since=None if since is None else parse_instant(since, "/since"),
         before=_number(query, "before", 2**53 - 1),
     )
     return filters, _number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT

@@ -16,6 +16,7 @@ from service.errors import MethodNotAllowed, NotFound
 from service.web.admin.desk import (
     OPERATORS,
     READERS,
+    REASON,
     Reasoned,
     Tag,
     admit,
@@ -29,7 +30,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp_or_null
 
 
 class ModeBody(Reasoned):
@@ -40,7 +41,6 @@ class ModeBody(Reasoned):
 
 
 _MODE: Final = msgspec.json.Decoder(ModeBody)
-_CLEAR: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def read_mode(request: web.Request) -> web.Response:
@@ -76,7 +76,7 @@ async def clear_mode(request: web.Request) -> web.Response:
     scope = parse_path_scope(request)
     if scope == EVERYWHERE:
         raise MethodNotAllowed("everywhere some mode always holds: set another", allowed="GET,HEAD,PUT")
-    write = await admit_write(request, OPERATORS, _tag_of(scope), _CLEAR)
+    write = await admit_write(request, OPERATORS, _tag_of(scope), REASON)
     now = request.app[CONTEXT].clock.now()
 
     def is_there(state: State) -> None:
@@ -107,8 +107,8 @@ def _response(scope: str, state: State, now: dt.datetime) -> web.Response:
         "scope": scope,
         "mode": mode.mode,
         "own": scope == EVERYWHERE or scope in view.modes,
-        "since": None if mode.since is None else timestamp(mode.since),
-        "until": None if mode.until is None else timestamp(mode.until),
+        "since": timestamp_or_null(mode.since),
+        "until": timestamp_or_null(mode.until),
         "reason": mode.reason,
         "order": mode.version,
     }

@@ -17,6 +17,7 @@ from service.control.format import (
     Severity,
     check_reason,
     instant_text,
+    parse_instant,
     parse_scope,
 )
 from service.control.intent import Intent
@@ -25,19 +26,19 @@ from service.errors import InvalidField, NotFound
 from service.web.admin.desk import (
     OPERATORS,
     READERS,
+    REASON,
     Reasoned,
     Tag,
     admit,
     admit_write,
     current_state,
     decided,
-    parse_instant,
     parse_until,
 )
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp, timestamp_or_null
 
 
 class NoticeBody(Reasoned):
@@ -51,7 +52,6 @@ class NoticeBody(Reasoned):
 
 
 _NOTICE: Final = msgspec.json.Decoder(NoticeBody)
-_WITHDRAWAL: Final = msgspec.json.Decoder(Reasoned)
 _ID: Final = re.compile(NOTICE_ID)
 
 
@@ -76,7 +76,8 @@ async def put_notice(request: web.Request) -> web.Response:
     notice_id = _notice_id(request)
     write = await admit_write(request, OPERATORS, _tag_of(notice_id), _NOTICE)
     body, now = write.body, request.app[CONTEXT].clock.now()
-    since, until = parse_instant(body.since, "/from"), parse_until(body.until, now)
+    since = None if body.since is None else parse_instant(body.since, "/from")
+    until = parse_until(body.until, now)
     if since is not None and until is not None and until <= since:
         raise InvalidField("over before it begins", "/until")
     intent = Intent(
@@ -102,7 +103,7 @@ async def withdraw_notice(request: web.Request) -> web.Response:
     known = (await current_state(request)).notices.get(notice_id)
     if known is None:
         raise NotFound("no notice of this id")
-    write = await admit_write(request, OPERATORS, _tag_of(notice_id), _WITHDRAWAL)
+    write = await admit_write(request, OPERATORS, _tag_of(notice_id), REASON)
     intent = Intent(
         kind=Kind.NOTICE_WITHDRAW,
         scope=known.scope,
@@ -151,7 +152,7 @@ def _members(notice: Notice, now: dt.datetime) -> dict[str, Any]:
         "severity": notice.severity,
         "text": notice.text,
         "from": timestamp(notice.since),
-        "until": None if notice.until is None else timestamp(notice.until),
+        "until": timestamp_or_null(notice.until),
         "shown": notice.since <= now and not is_over(notice.until, now),
         "order": notice.version,
         "etag": _tag(notice),

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Final, get_args
+from typing import get_args
 
-import msgspec
 from aiohttp import web
 
 from service.control.proposals import Proposal, ProposalState
 from service.errors import InvalidField
-from service.web.admin.desk import ADMINS, DESK, READERS, Admitted, Reasoned, admit, admit_write, as_conflict
+from service.web.admin.desk import ADMINS, DESK, READERS, REASON, Admitted, Reasoned, admit, admit_write, as_conflict
 from service.web.admin.proposed import proposal_document, proposal_response, proposal_tag
 from service.web.context import CONTEXT
 from service.web.responses import json_response
-
-_REASON: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def list_proposals(request: web.Request) -> web.Response:
@@ -61,7 +58,7 @@ async def _admit_decision(request: web.Request) -> tuple[Proposal, Admitted[Reas
     """The proposal, and who may decide on it as they saw it. That it still waits, the decision itself sees to."""
     admit(request, *ADMINS)
     proposal = await _proposal(request)
-    return proposal, await admit_write(request, ADMINS, lambda _state, _now: proposal_tag(proposal), _REASON)
+    return proposal, await admit_write(request, ADMINS, lambda _state, _now: proposal_tag(proposal), REASON)
 
 
 async def _proposal(request: web.Request) -> Proposal:

@@ -25,6 +25,7 @@ from service.web.admin.desk import (
     DESK,
     OPERATORS,
     READERS,
+    REASON,
     Desk,
     Reasoned,
     admit,
@@ -38,7 +39,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp
+from service.web.status import timestamp, timestamp_or_null
 
 _SEQUENCE: Final = re.compile(r"[1-9][0-9]{0,15}", re.ASCII)
 _SUBJECT: Final = subject_of(Kind.SNAPSHOT_ACTIVATE, EVERYWHERE, {})
@@ -59,7 +60,6 @@ class PinBody(Reasoned):
 
 _ACTIVATE: Final = msgspec.json.Decoder(ActivateBody)
 _PIN: Final = msgspec.json.Decoder(PinBody)
-_UNPIN: Final = msgspec.json.Decoder(Reasoned)
 
 
 async def list_snapshots(request: web.Request) -> web.Response:
@@ -122,7 +122,7 @@ async def pin(request: web.Request) -> web.Response:
 
 async def unpin(request: web.Request) -> web.Response:
     """End a pin; the snapshot it held serves on until a higher one is activated."""
-    write = await admit_write(request, OPERATORS, _tag, _UNPIN)
+    write = await admit_write(request, OPERATORS, _tag, REASON)
     clock = request.app[CONTEXT].clock
 
     def is_pinned(state: State) -> None:
@@ -187,7 +187,7 @@ def _serving(state: State, now: dt.datetime) -> dict[str, Any]:
         and {
             "sequence": pinned.sequence,
             "since": timestamp(pinned.since),
-            "until": None if pinned.until is None else timestamp(pinned.until),
+            "until": timestamp_or_null(pinned.until),
             "reason": pinned.reason,
             "order": pinned.version,
         },

@@ -86,7 +86,7 @@ def test_for_machines_the_order_is_told(relais: Relais):
         (("--scope", "12"), "a scope is"),
         (("--until", "soon"), "--until takes"),
         (("--from", "soon"), "--from takes"),
-        (("--from", "2024-01-29T12:00:00"), "--from needs the offset"),
+        (("--from", "2024-01-29T12:00:00"), "--from takes a time"),
         (("--until", "2020-01-01T00:00:00Z"), "the end lies in the past"),
     ],
 )

@@ -226,7 +226,7 @@ def test_orders_are_listed_by_what_one_looks_for(relais: Relais, home: Home):
     assert relais("orders", "list", "--limit", "0")[0] == 1
     assert relais("orders", "list", "--kind", "mode.dance")[0] == 1
     status, _, err = relais("orders", "list", "--since", "2024-01-01T00:00:00")
-    assert (status, err) == (1, "relais: --since needs the offset from UTC: end the time with Z, or +01:00\n")
+    assert (status, "--since takes a time" in err, "offset" in err) == (1, True, True)
 
 
 # --- orders restore ----------------------------------------------------------------------------------------------

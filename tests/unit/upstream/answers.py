@@ -81,7 +81,3 @@ def yes(query: Query) -> bytes:
 
 def no(query: Query) -> bytes:
     return answer(query, status="unknown", reasons=["beneficiary_unknown"])
-
-
-def with_end(query: Query, valid_until: str | None) -> bytes:
-    return answer(query, OPEN, source={"extracted_at": None, "valid_until": valid_until})

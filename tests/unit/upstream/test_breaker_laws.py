@@ -16,6 +16,7 @@ MOVES = {
     (Phase.OPEN, Phase.HALF_OPEN),
     (Phase.HALF_OPEN, Phase.OPEN),
     (Phase.HALF_OPEN, Phase.RAMP),
+    (Phase.HALF_OPEN, Phase.CLOSED),  # where steps take no time
     (Phase.RAMP, Phase.OPEN),
     (Phase.RAMP, Phase.CLOSED),
     (Phase.FORCED, Phase.RAMP),
@@ -90,6 +91,7 @@ class BreakerLaws(RuleBasedStateMachine):
             assert (after, status) == (before, tally)
         if status.trips > trips:
             assert after is Phase.OPEN
+        if before is Phase.HALF_OPEN and after is Phase.OPEN:
             assert outcome is Outcome.FAILED or seconds > self.rules.slow_seconds
         if before in (Phase.CLOSED, Phase.RAMP) and after is Phase.OPEN:
             assert tally.calls + 1 >= self.rules.minimum_calls

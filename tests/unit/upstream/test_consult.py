@@ -10,12 +10,12 @@ import pytest
 from structlog.testing import capture_logs
 
 from service.errors import UpstreamMalformed, UpstreamUnavailable
-from service.rights.heard import Heard
+from service.rights.heard import Consulted, Heard
 from service.rights.model import Query, SourceKind, Status
 from service.settings import UpstreamSettings
 from service.upstream.breaker import Breaker
 from service.upstream.client import Client
-from service.upstream.consult import Consultant, Consulted, breaker_rules, consultant
+from service.upstream.consult import Consultant, breaker_rules, consultant
 from tests.unit.upstream.answers import QUERY, another, yes
 from tests.unit.upstream.servers import hangs, http, says, until, upstream
 
@@ -140,9 +140,10 @@ async def test_whatever_fails_is_answered_from_the_snapshot_and_counted(error: E
 
 async def test_a_failure_is_not_kept():
     desk = Desk().live()
-    await desk.ask()
-    await desk.fail(1)
-    assert await desk.ask_anew() is not None
+    desk.upstream.says = UpstreamUnavailable("no")
+    assert await desk.ask() is None
+    desk.upstream.says = OPEN
+    assert await desk.ask() == Consulted(SourceKind.UPSTREAM, OPEN)
 
 
 async def test_a_tripped_upstream_is_left_alone_but_what_was_kept_is_given():

@@ -65,10 +65,6 @@ def test_no_identity_lies_in_a_key_and_another_process_has_other_keys():
     assert key != Kept(30, 100, b"another secret").key("pharmacy-1", BY_CARD)
 
 
-def test_a_caller_cannot_lengthen_its_name_into_the_question():
-    assert kept().key("a", QUERY) != kept().key("a" + normalised(QUERY)[:1].decode(), QUERY)
-
-
 async def test_kept_no_longer_than_the_seconds():
     answers = kept(seconds=0.05)
     key = answers.key("pharmacy-1", QUERY)

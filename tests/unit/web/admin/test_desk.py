@@ -10,12 +10,12 @@ from typing import Any
 import pytest
 
 from service.control.decisions import Decisions
-from service.control.format import Kind
+from service.control.format import Kind, parse_instant
 from service.control.ledger import Intent
 from service.errors import InvalidField, PreconditionRequired, VersionConflict
 from service.keyring import load_order_key
 from service.settings import load_settings
-from service.web.admin.desk import _precondition, parse_instant, parse_until
+from service.web.admin.desk import _precondition, parse_until
 from service.web.context import CONTEXT
 from service.web.routes import ADMIN
 from tests.unit.web.admin.conftest import Office
