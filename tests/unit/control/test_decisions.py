@@ -115,6 +115,15 @@ def test_nobody_approves_their_own(desk: Desk):
     assert decisions.get(made.id, NOON).state == "waiting"
 
 
+def test_to_approve_nothing_in_particular_approves_nothing(desk: Desk):
+    decisions = desk.decisions()
+    made = proposed(decisions)
+    with pytest.raises(NotFound):
+        decisions.approve("", "cli:bob", NOON)
+    assert desk.head() == 0
+    assert decisions.get(made.id, NOON).state == "waiting"
+
+
 def test_two_approvals_at_once_give_one_order(desk: Desk):
     made = proposed(desk.decisions())
     deciders = [desk.decisions() for _ in range(4)]
