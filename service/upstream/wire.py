@@ -128,16 +128,12 @@ def parse_answer(body: bytes, query: Query) -> Heard:
     answer = envelope.answer
     _check_question(answer, envelope.opening, query)
     _check_consistency(answer, query)
+    extracted_at, valid_until = _utc(answer.source.extracted_at), _utc(answer.source.valid_until)
     try:
-        told = tuple(_told(contract, answer.source.extracted_at, query) for contract in answer.contracts)
+        told = tuple(_told(contract, extracted_at, query) for contract in answer.contracts)
     except InvalidField:
         raise UpstreamMalformed("a member is malformed") from None
-    return Heard(
-        status=answer.status,
-        reasons=_known(answer.reasons),
-        contracts=told,
-        valid_until=answer.source.valid_until,
-    )
+    return Heard(status=answer.status, reasons=_known(answer.reasons), contracts=told, valid_until=valid_until)
 
 
 def _parse(body: bytes) -> _Envelope:
@@ -172,6 +168,9 @@ def _check_consistency(answer: _Answer, query: Query) -> None:
         raise UpstreamMalformed("its status contradicts its contracts")
     if answer.status is Status.CLOSED and (query.amc is None or kinds != {_Closed}):
         raise UpstreamMalformed("it closes more than it may")
+    if answer.status is Status.UNKNOWN and query.amc is not None and kinds == {_Closed}:
+        # From its contracts we would say "closed", which it does not.
+        raise UpstreamMalformed("it closes every contract and says unknown")
 
 
 def _told(contract: _Open | _Unknown | _Closed, extracted_at: dt.datetime | None, query: Query) -> Told:
@@ -183,7 +182,7 @@ def _told(contract: _Open | _Unknown | _Closed, extracted_at: dt.datetime | None
         raise InvalidField("a name of an AMC is one line of text")
     if isinstance(contract, _Closed):
         return _told_closed(amc, contract, extracted_at, query)
-    shown = contract.extracted_at or extracted_at
+    shown = _utc(contract.extracted_at) or extracted_at
     if isinstance(contract, _Unknown):
         card = _bare(amc, None) if contract.member is UNSET else _card(amc, contract, {}, "")
         return Told(card, name, Status.UNKNOWN, reasons, None, shown)
@@ -237,6 +236,14 @@ def _card(amc: str, contract: _Open | _Unknown, rates: dict[str, int], rate_base
     return Contract(
         amc=amc, closed_on=None, suspended=(), domains=tuple(domains), rates=rates, rate_base=rate_base, **shown
     )
+
+
+def _utc(instant: dt.datetime | None) -> dt.datetime | None:
+    """An instant in UTC, where every later step shows it. Raises `UpstreamMalformed` for one beyond the calendar."""
+    try:
+        return None if instant is None else instant.astimezone(dt.UTC)
+    except OverflowError:
+        raise UpstreamMalformed("an instant beyond the calendar") from None
 
 
 def _codes(texts: Iterable[str]) -> None:
