@@ -75,7 +75,7 @@ def _contract(judged: Judged) -> dict[str, Any]:
     head["amc_name"] = amc.name
     if judged.status is _CLOSED:
         return {**head, "closed_on": _closed_on(judged)}
-    if _EXCLUDED in judged.reasons:
+    if _EXCLUDED in judged.reasons or not judged.contract.member:  # the upstream may tell of one without its card
         return head
     card = _card(judged.contract)
     card.update(head)
