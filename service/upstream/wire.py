@@ -32,7 +32,13 @@ _CODE: Final = re.compile(r"[0-9A-Za-z_./-]{1,20}", re.ASCII)
 _CONVENTION: Final = re.compile(r"[0-9A-Za-z]{0,2}", re.ASCII)
 #: What the upstream's own source is like says nothing about ours.
 _OF_THE_SOURCE: Final = frozenset(
-    {Reason.UPSTREAM_DISABLED, Reason.UPSTREAM_UNAVAILABLE, Reason.SNAPSHOT_PINNED, Reason.CLOCK_SUSPECT}
+    {
+        Reason.UPSTREAM_DISABLED,
+        Reason.UPSTREAM_UNAVAILABLE,
+        Reason.UPSTREAM_ANSWER_KEPT,
+        Reason.SNAPSHOT_PINNED,
+        Reason.CLOCK_SUSPECT,
+    }
 )
 _REASONS: Final = {reason.value: reason for reason in Reason if reason not in _OF_THE_SOURCE}
 

@@ -133,7 +133,8 @@ def test_when_the_answer_ends():
 
 
 def test_reasons_that_are_none_of_ours_are_dropped_and_so_is_what_the_upstream_says_of_its_own_source():
-    reasons = ["moon_phase", "upstream_disabled", "upstream_unavailable", "snapshot_pinned", "clock_suspect"]
+    of_its_source = ["upstream_disabled", "upstream_unavailable", "upstream_answer_kept", "snapshot_pinned"]
+    reasons = ["moon_phase", *of_its_source, "clock_suspect"]
     told = changed(OPEN, reasons=["benefit_not_listed", "moon_phase", "benefit_not_listed"])
     heard = parse_answer(answer(QUERY, told, reasons=[*reasons, "benefit_not_listed"]), QUERY)
     assert heard.reasons == (Reason.BENEFIT_NOT_LISTED,)
