@@ -28,7 +28,7 @@ from service.rights.reasons import Reason
 from service.rights.render import render
 from service.upstream.wire import parse_answer
 from tests.unit.rights.rights_cases import ONE, OTHER, TWO, amc, at, contract, day, knowing, query, verdict
-from tests.unit.upstream.answers import QUERY, answer
+from tests.unit.upstream.answers import AMC, OF_AMC, QUERY, answer
 
 OPEN, UNKNOWN, CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED
 LIVE = Stance(Mode.LIVE, mode_order=3)
@@ -112,6 +112,15 @@ def test_what_was_told_without_its_card_is_shown_without_one(reason: Reason):
     known = knowing(amc(ONE), kind=SourceKind.UPSTREAM)
     decision = decide_heard(heard, SourceKind.UPSTREAM, Absence.NO_RECORD, QUERY, known, LIVE, NOW)
     assert render(decision, known)["contracts"] == [{**shown, "amc_name": ""}]
+
+
+@pytest.mark.parametrize("reason", [Reason.TERMINATED, Reason.LAPSED])
+def test_the_first_day_without_rights_is_the_one_that_was_told(reason: Reason):
+    shown = {"amc": AMC, "amc_name": "M", "status": "closed", "reasons": [reason.value], "closed_on": "2024-01-31"}
+    heard = parse_answer(answer(OF_AMC, shown, status="closed"), OF_AMC)
+    known = knowing(amc(AMC), kind=SourceKind.UPSTREAM)
+    decision = decide_heard(heard, SourceKind.UPSTREAM, Absence.NO_RECORD, OF_AMC, known, LIVE, NOW)
+    assert render(decision, known)["contracts"] == [shown]
 
 
 def test_a_clock_in_doubt_closes_nothing():
