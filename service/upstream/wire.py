@@ -170,6 +170,8 @@ def _check_question(answer: _Answer, opening: str, query: Query) -> None:
 def _check_consistency(answer: _Answer, query: Query) -> None:
     """The whole answer follows from its contracts (docs/degraded_modes.md): above all, no `closed` beside an open."""
     kinds = {type(contract) for contract in answer.contracts}
+    if any(Reason.AMC_EXCLUDED in contract.reasons for contract in answer.contracts if type(contract) is not _Unknown):
+        raise UpstreamMalformed("it judges a contract that it excludes")
     if (answer.status is Status.OPEN) != (_Open in kinds):
         raise UpstreamMalformed("its status contradicts its contracts")
     if answer.status is Status.CLOSED and (query.amc is None or kinds != {_Closed}):

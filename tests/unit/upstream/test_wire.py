@@ -181,6 +181,8 @@ CONTRADICTIONS = {
     "closed without a contract": (OF_AMC, answer(OF_AMC, status="closed")),
     "closed though no AMC was asked for": (QUERY, answer(QUERY, CLOSED, status="closed")),
     "unknown though all is closed at the AMC asked for": (OF_AMC, answer(OF_AMC, CLOSED, CLOSED, status="unknown")),
+    "open though excluded": (QUERY, answer(QUERY, changed(OPEN, reasons=["amc_excluded"]))),
+    "closed though excluded": (OF_AMC, answer(OF_AMC, changed(CLOSED, reasons=["amc_excluded"]), status="closed")),
     "closed before the last day": (OF_AMC, answer(OF_AMC, changed(CLOSED, closed_on="2024-02-06"), status="closed")),
     "another AMC than the one asked for": (OF_AMC, answer(OF_AMC, changed(OPEN, amc="0990000012"))),
     "over before it begins": (QUERY, answer(QUERY, changed(OPEN, valid_to="2023-12-31"))),
