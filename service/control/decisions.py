@@ -21,7 +21,7 @@ from service.control.loosening import ClassLimits, loosens
 from service.control.orders import subject_of
 from service.control.proposals import Proposal, ProposalStore
 from service.control.state import State
-from service.errors import Conflict, ControlError, StoreUnavailable, VersionConflict
+from service.errors import Conflict, ControlError, RelaisError, StoreUnavailable, VersionConflict
 from service.jwk import PrivateKey
 from service.uuid7 import UUID7_BYTES, uuid7
 
@@ -81,9 +81,9 @@ class Decisions:
     def approve(self, proposal_id: str, actor: str, now: dt.datetime) -> Order:
         """The order a proposal became, with its author and `actor` as the second person.
 
-        Raises `NotFound`, and `Conflict` where `actor` is its author, it was decided, it is over or tampered with, or
-        what it would change has been changed since; otherwise as `Ledger.issue`. Of two approvals at once, one gives
-        the order.
+        Raises `NotFound`, and `Conflict` where `actor` is its author, it was decided, it is over or tampered with, what
+        it would change has been changed since, or it would loosen something else by now than it says; otherwise as
+        `Ledger.issue`. Of two approvals at once, one gives the order.
         """
         given: list[Order] = []
 
@@ -156,22 +156,21 @@ class Decisions:
         return proposal
 
     def _order(self, proposal: Proposal, actor: str, now: dt.datetime) -> Order:
-        intent = Intent(
-            kind=proposal.kind,
-            scope=proposal.scope,
-            body=proposal.body,
-            reason=proposal.reason,
-            actor=proposal.actor,
-            until=proposal.until,
-            approved_by=actor,
-        )
+        def as_proposed(state: State) -> None:
+            self._check_as_proposed(proposal, state, now)
 
-        def unchanged(state: State) -> None:
-            last = _last_about(state, proposal)
-            if last != proposal.seen:
-                raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
+        return self._ledger.issue(_intent(proposal, actor), self._key, now, as_proposed)
 
-        return self._ledger.issue(intent, self._key, now, unchanged)
+    def _check_as_proposed(self, proposal: Proposal, state: State, now: dt.datetime) -> None:
+        """Raises `Conflict` where the order would be another than its author saw and whoever approves it reads.
+
+        The mode of an AMC depends on everybody's: the same order may by now do more than when it was proposed.
+        """
+        last = _last_about(state, proposal)
+        if last != proposal.seen:
+            raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
+        if self._loosened(state, _intent(proposal), now) not in (None, proposal.loosens):
+            raise Conflict("by now this would loosen something else than the proposal says: propose it anew")
 
     def _follow(self) -> None:
         """What has been ordered since makes proposals over; while the store is lost, what is known must do."""
@@ -185,17 +184,31 @@ class Decisions:
             raise Conflict("this proposal is over: propose it anew")
 
     def _seen_at(self, proposal: Proposal, now: dt.datetime) -> Proposal:
-        """One that waits is over once its end has passed, or what it would change was changed."""
+        """One that waits is over once its end has passed, or it would not be given any more as it was proposed."""
         if proposal.state != "waiting":
             return proposal
-        if now < proposal.ends and _last_about(self._ledger.state, proposal) == proposal.seen:
-            return proposal
+        if now < proposal.ends:
+            with contextlib.suppress(RelaisError):
+                self._check_as_proposed(proposal, self._ledger.state, now)
+                return proposal
         return msgspec.structs.replace(proposal, state="over")
 
 
 def _last_about(state: State, what: Intent | Proposal) -> int:
     """The last order about the same subject, 0 where there is none."""
     return state.touched.get(subject_of(what.kind, what.scope, what.body), 0)
+
+
+def _intent(proposal: Proposal, approved_by: str | None = None) -> Intent:
+    return Intent(
+        kind=proposal.kind,
+        scope=proposal.scope,
+        body=proposal.body,
+        reason=proposal.reason,
+        actor=proposal.actor,
+        until=proposal.until,
+        approved_by=approved_by,
+    )
 
 
 def _decided(proposal: Proposal, actor: str, now: dt.datetime, **members: object) -> Proposal:

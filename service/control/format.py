@@ -31,7 +31,7 @@ NOTICE_ID: Final = r"^[a-z0-9][a-z0-9._-]{0,63}\Z"
 
 #: 13 digits are a NIR without its key. What people put between its groups does not make it another number, and
 #: neither does a Corsican department. Dates and times with `:` or `T` in them stay below; a list of numbers may not.
-_BETWEEN: Final = r"[\s.\-_/]*"
+_BETWEEN: Final = r"[\s.\-\u2010-\u2015\u2212_/]*"
 _LONG_RUN: Final = re.compile(rf"\d(?:{_BETWEEN}\d){{12,}}")
 _CORSICAN: Final = re.compile(rf"\d(?:{_BETWEEN}\d){{4}}{_BETWEEN}2{_BETWEEN}[ABab](?:{_BETWEEN}\d){{6}}")
 _AMC: Final = re.compile(r"[0-9]{10}")

@@ -65,13 +65,19 @@ def loosens(state: State, intent: Intent, now: dt.datetime, class_limits: Mappin
 
 
 def _looser_mode(before: State, after: State, scope: str, now: dt.datetime) -> str | None:
-    """The first instant from `now` on at which the scope is looser after the order than without it."""
+    """The first instant from `now` on at which the scope is looser after the order than without it.
+
+    Then each at which it is looser still: whoever approves must read how far it goes.
+    """
+    found: list[str] = []
+    loosest = 0
     for instant in _instants((before, after), scope, now):
         former, mode = _mode(before.view(instant), scope), _mode(after.view(instant), scope)
-        if _LOOSENESS[mode] > _LOOSENESS[former]:
+        if _LOOSENESS[mode] > max(_LOOSENESS[former], loosest):
+            loosest = _LOOSENESS[mode]
             when = "" if instant == now else f" from {instant_text(instant)} on"
-            return f"{_place(scope)} would be {mode} instead of {former}{when}"
-    return None
+            found.append(f"{_place(scope)} would be {mode} instead of {former}{when}")
+    return "; ".join(found) or None
 
 
 def _instants(states: Iterable[State], scope: str, now: dt.datetime) -> list[dt.datetime]:

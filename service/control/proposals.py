@@ -112,7 +112,7 @@ class ProposalStore:
 
     def all(self) -> list[Proposal]:
         """Every proposal that is what its author signed, oldest first; another is left out."""
-        rows = self._database.read(lambda connection: _select(connection, ""))
+        rows = self._database.read(_select)
         found = [self._opened(row) for row in rows]
         return [proposal for proposal in found if proposal is not None]
 
@@ -127,8 +127,7 @@ class ProposalStore:
         """
 
         def replace(connection: sqlite3.Connection) -> Proposal:
-            exists = connection.execute(_HAS_TABLE).fetchone()[0]
-            decided = work(self._only(_select(connection, proposal_id) if exists else []))
+            decided = work(self._only(_select(connection, proposal_id)))
             _, ends, jws = self._row(decided)
             waits = int(decided.state == "waiting")
             statement = "UPDATE proposals SET waits = ?, ends = ?, jws = ? WHERE id = ?"
@@ -162,9 +161,10 @@ class ProposalStore:
         return proposal if proposal.id == row[0] else None
 
 
-def _select(connection: sqlite3.Connection, proposal_id: str) -> list[tuple[str, str]]:
-    """Id and JWS of one proposal, or of all where none is named; an older home has no table yet."""
+def _select(connection: sqlite3.Connection, proposal_id: str | None = None) -> list[tuple[str, str]]:
+    """Id and JWS of one proposal, or of all; an older home has no table yet."""
     if not connection.execute(_HAS_TABLE).fetchone()[0]:
         return []
-    query = "SELECT id, jws FROM proposals WHERE id = ? OR ? = '' ORDER BY id"
-    return connection.execute(query, (proposal_id, proposal_id)).fetchall()
+    if proposal_id is None:
+        return connection.execute("SELECT id, jws FROM proposals ORDER BY id").fetchall()
+    return connection.execute("SELECT id, jws FROM proposals WHERE id = ?", (proposal_id,)).fetchall()

@@ -62,14 +62,16 @@ def _own(kind: SourceKind, stance: Stance) -> list[Reason]:
 def _closures(
     record: tuple[Contract, ...] | Absence, query: Query, knowledge: Knowledge, stance: Stance, now: dt.datetime
 ) -> dict[tuple[str, str], dt.datetime]:
-    """The contracts the snapshot says are closed, by AMC and member, and when that was extracted."""
+    """The members whose every contract the snapshot says is closed, by AMC, and when that was extracted."""
     if isinstance(record, Absence):
         return {}
-    verdicts = judge_all(record, query, knowledge, stance, now)
+    judged = list(zip(record, judge_all(record, query, knowledge, stance, now), strict=True))
+    # An earlier period that is over says nothing against the one that runs.
+    running = {(one.amc, one.member) for one, verdict in judged if verdict[0] is not Status.CLOSED}
     return {
-        (contract.amc, contract.member): knowledge.amcs[contract.amc].extracted_at
-        for contract, verdict in zip(record, verdicts, strict=True)
-        if verdict[0] is Status.CLOSED
+        (one.amc, one.member): knowledge.amcs[one.amc].extracted_at
+        for one, _ in judged
+        if (one.amc, one.member) not in running
     }
 
 

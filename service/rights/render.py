@@ -75,7 +75,7 @@ def _contract(judged: Judged) -> dict[str, Any]:
     head["amc_name"] = amc.name
     if judged.status is _CLOSED:
         return {**head, "closed_on": _closed_on(judged)}
-    if _EXCLUDED in judged.reasons:
+    if _EXCLUDED in judged.reasons or not judged.contract.member:  # the upstream may tell of one without its card
         return head
     card = _card(judged.contract)
     card.update(head)
@@ -117,13 +117,11 @@ def _guarantee(guarantee: Guarantee) -> dict[str, Any]:
 
 
 def _closed_on(judged: Judged) -> str | None:
-    """The first day without rights, where the contract's end closed it."""
-    contract = judged.contract
-    if Reason.TERMINATED in judged.reasons:
-        return _date(contract.closed_on)
-    if Reason.LAPSED in judged.reasons and contract.valid_to is not None:
+    """The first day without rights, where the contract's end closed it. The upstream tells that day itself."""
+    contract, reasons = judged.contract, judged.reasons
+    if Reason.LAPSED in reasons and contract.valid_to is not None:
         return (contract.valid_to + dt.timedelta(days=1)).isoformat()
-    return None
+    return _date(contract.closed_on) if Reason.TERMINATED in reasons or Reason.LAPSED in reasons else None
 
 
 def _date(value: dt.date | None) -> str | None:

@@ -32,7 +32,13 @@ _CODE: Final = re.compile(r"[0-9A-Za-z_./-]{1,20}", re.ASCII)
 _CONVENTION: Final = re.compile(r"[0-9A-Za-z]{0,2}", re.ASCII)
 #: What the upstream's own source is like says nothing about ours.
 _OF_THE_SOURCE: Final = frozenset(
-    {Reason.UPSTREAM_DISABLED, Reason.UPSTREAM_UNAVAILABLE, Reason.SNAPSHOT_PINNED, Reason.CLOCK_SUSPECT}
+    {
+        Reason.UPSTREAM_DISABLED,
+        Reason.UPSTREAM_UNAVAILABLE,
+        Reason.UPSTREAM_ANSWER_KEPT,
+        Reason.SNAPSHOT_PINNED,
+        Reason.CLOCK_SUSPECT,
+    }
 )
 _REASONS: Final = {reason.value: reason for reason in Reason if reason not in _OF_THE_SOURCE}
 
@@ -128,16 +134,12 @@ def parse_answer(body: bytes, query: Query) -> Heard:
     answer = envelope.answer
     _check_question(answer, envelope.opening, query)
     _check_consistency(answer, query)
+    extracted_at, valid_until = _utc(answer.source.extracted_at), _utc(answer.source.valid_until)
     try:
-        told = tuple(_told(contract, answer.source.extracted_at, query) for contract in answer.contracts)
+        told = tuple(_told(contract, extracted_at, query) for contract in answer.contracts)
     except InvalidField:
         raise UpstreamMalformed("a member is malformed") from None
-    return Heard(
-        status=answer.status,
-        reasons=_known(answer.reasons),
-        contracts=told,
-        valid_until=answer.source.valid_until,
-    )
+    return Heard(status=answer.status, reasons=_known(answer.reasons), contracts=told, valid_until=valid_until)
 
 
 def _parse(body: bytes) -> _Envelope:
@@ -168,10 +170,15 @@ def _check_question(answer: _Answer, opening: str, query: Query) -> None:
 def _check_consistency(answer: _Answer, query: Query) -> None:
     """The whole answer follows from its contracts (docs/degraded_modes.md): above all, no `closed` beside an open."""
     kinds = {type(contract) for contract in answer.contracts}
+    if any(Reason.AMC_EXCLUDED in contract.reasons for contract in answer.contracts if type(contract) is not _Unknown):
+        raise UpstreamMalformed("it judges a contract that it excludes")
     if (answer.status is Status.OPEN) != (_Open in kinds):
         raise UpstreamMalformed("its status contradicts its contracts")
     if answer.status is Status.CLOSED and (query.amc is None or kinds != {_Closed}):
         raise UpstreamMalformed("it closes more than it may")
+    if answer.status is Status.UNKNOWN and query.amc is not None and kinds == {_Closed}:
+        # From its contracts we would say "closed", which it does not.
+        raise UpstreamMalformed("it closes every contract and says unknown")
 
 
 def _told(contract: _Open | _Unknown | _Closed, extracted_at: dt.datetime | None, query: Query) -> Told:
@@ -185,7 +192,7 @@ def _told(contract: _Open | _Unknown | _Closed, extracted_at: dt.datetime | None
         if contract.closed_on is not None and contract.closed_on > query.service_date:
             raise UpstreamMalformed("it closes rights before their last day")
         return Told(_bare(amc, contract.closed_on), name, Status.CLOSED, reasons, None, extracted_at)
-    shown = contract.extracted_at or extracted_at
+    shown = _utc(contract.extracted_at) or extracted_at
     if isinstance(contract, _Unknown):
         card = _bare(amc, None) if contract.member is UNSET else _card(amc, contract, {}, "")
         return Told(card, name, Status.UNKNOWN, reasons, None, shown)
@@ -231,6 +238,14 @@ def _card(amc: str, contract: _Open | _Unknown, rates: dict[str, int], rate_base
     return Contract(
         amc=amc, closed_on=None, suspended=(), domains=tuple(domains), rates=rates, rate_base=rate_base, **shown
     )
+
+
+def _utc(instant: dt.datetime | None) -> dt.datetime | None:
+    """An instant in UTC, where every later step shows it. Raises `UpstreamMalformed` for one beyond the calendar."""
+    try:
+        return None if instant is None else instant.astimezone(dt.UTC)
+    except OverflowError:
+        raise UpstreamMalformed("an instant beyond the calendar") from None
 
 
 def _codes(texts: Iterable[str]) -> None:

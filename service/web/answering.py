@@ -198,12 +198,17 @@ class Answerer:
         self._wait(case)
 
     def _still_admitted(self, cases: list[_Case]) -> list[_Case]:
-        """Who was suspended while the upstream was asked gets no answer."""
+        """Who was suspended, or lost the pharmacy, while the upstream was asked gets no answer."""
         admitted = []
         for case in cases:
             known = self._context.registry.get(case.client.id)
             if known is None or known.suspended:
                 _fail((case,), ClientSuspended("this client is suspended"))
+                continue
+            try:
+                resolve_finess(known, case.query.finess)
+            except AccessError as error:
+                _fail((case,), error)
             else:
                 admitted.append(case)
         return admitted

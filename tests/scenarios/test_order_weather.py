@@ -87,9 +87,7 @@ def test_killing_the_workers_that_take_orders_leaves_none_by_half(site: Installa
         while time.monotonic() < until:
             number += 1
             body = {"mode": ("suspended", "degraded")[number % 2], "reason": f"order {number} of caller {caller}"}
-            with contextlib.suppress(
-                OSError, HTTPException
-            ):  # its worker was killed: the chain tells
+            with contextlib.suppress(OSError, HTTPException):  # its worker was killed: the chain tells
                 reply = site.admin("PUT", f"/admin/v1/modes/099000000{caller}", body, headers={"If-Match": "*"})
                 if reply.status == 200:
                     told[reply.json()["order"]] = body["reason"]

@@ -115,6 +115,15 @@ def test_nobody_approves_their_own(desk: Desk):
     assert decisions.get(made.id, NOON).state == "waiting"
 
 
+def test_to_approve_nothing_in_particular_approves_nothing(desk: Desk):
+    decisions = desk.decisions()
+    made = proposed(decisions)
+    with pytest.raises(NotFound):
+        decisions.approve("", "cli:bob", NOON)
+    assert desk.head() == 0
+    assert decisions.get(made.id, NOON).state == "waiting"
+
+
 def test_two_approvals_at_once_give_one_order(desk: Desk):
     made = proposed(desk.decisions())
     deciders = [desk.decisions() for _ in range(4)]
@@ -155,6 +164,34 @@ def test_what_changes_something_else_leaves_it_waiting(desk: Desk):
     decisions.decide(intent("suspended", scope=AMC), NOON)
     decisions.decide(intent(kind="client.register", scope="c", body=registration()), NOON)
     assert decisions.approve(made.id, "cli:bob", NOON).version == 3
+
+
+def test_what_would_loosen_more_by_now_than_it_says_is_over(desk: Desk):
+    decisions, clear = desk.decisions(), intent(kind="mode.clear", scope=AMC, body={})
+    decisions.decide(intent("suspended", scope=AMC), NOON)
+    narrow, wide = proposed(decisions, clear), proposed(decisions)
+    assert narrow.loosens == f"AMC {AMC} would be degraded instead of suspended"
+    decisions.approve(wide.id, "cli:bob", NOON)
+    assert decisions.get(narrow.id, NOON).state == "over"
+    with pytest.raises(Conflict, match="something else"):
+        decisions.approve(narrow.id, "cli:bob", NOON)
+    assert desk.head() == 2
+    anew = proposed(decisions, clear)
+    assert (anew.id != narrow.id, anew.loosens) == (True, f"AMC {AMC} would be live instead of suspended")
+    assert decisions.approve(anew.id, "cli:bob", NOON).version == 3
+
+
+def test_what_loosens_as_it_says_or_no_more_is_approved_whatever_else_was_ordered(desk: Desk):
+    decisions = desk.decisions()
+    for scope in ("*", AMC):
+        decisions.decide(intent("suspended", scope=scope), NOON)
+    wide = proposed(decisions, intent("degraded"))
+    narrow = proposed(decisions, intent(kind="mode.clear", scope=AMC, body={}))
+    assert decisions.approve(wide.id, "cli:bob", NOON).version == 3
+    assert decisions.approve(narrow.id, "cli:bob", NOON).version == 4
+    late, live = proposed(decisions, intent(scope=AMC)), proposed(decisions)
+    decisions.approve(live.id, "cli:bob", NOON)
+    assert decisions.approve(late.id, "cli:bob", NOON).version == 6
 
 
 def test_after_its_end_it_is_over(desk: Desk):

@@ -79,6 +79,15 @@ def clause(before: State, order: Order) -> str | None:
             mode("live"),
             "everything would be live instead of degraded from 2024-01-29T13:00:00.000Z on",
         ),
+        # What it would be at first is not all that it would be.
+        (
+            [mode("live"), mode("degraded", until=NOON + HOUR), mode("suspended", AMC)],
+            make_order(kind="mode.clear", scope=AMC),
+            (
+                f"AMC {AMC} would be degraded instead of suspended; "
+                f"AMC {AMC} would be live instead of suspended from 2024-01-29T13:00:00.000Z on"
+            ),
+        ),
         (
             [mode("degraded", AMC), mode("live", until=NOON + HOUR)],
             make_order(kind="mode.clear", scope=AMC),

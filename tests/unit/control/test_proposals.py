@@ -79,6 +79,16 @@ def test_a_decision_takes_the_proposal_s_place(store: ProposalStore):
     assert (decided.state, decided.decided_by) == ("rejected", "cli:bob")
 
 
+def test_an_id_that_names_none_decides_none(store: ProposalStore):
+    store.add(proposal(), NOON)
+    for name in ("", " ", "%", "018d5500"):
+        with pytest.raises(NotFound):
+            store.get(name)
+        with pytest.raises(NotFound):
+            store.decide(name, rejected)
+    assert store.all() == [proposal()]
+
+
 def test_a_decision_that_fails_changes_nothing(store: ProposalStore):
     store.add(proposal(), NOON)
 

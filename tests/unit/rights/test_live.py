@@ -26,7 +26,9 @@ from service.rights.model import (
 )
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.upstream.wire import parse_answer
 from tests.unit.rights.rights_cases import ONE, OTHER, TWO, amc, at, contract, day, knowing, query, verdict
+from tests.unit.upstream.answers import AMC, OF_AMC, QUERY, answer
 
 OPEN, UNKNOWN, CLOSED = Status.OPEN, Status.UNKNOWN, Status.CLOSED
 LIVE = Stance(Mode.LIVE, mode_order=3)
@@ -103,6 +105,24 @@ def test_an_excluded_amc_is_excluded_whatever_the_upstream_says():
     assert set(shown) == {"amc", "amc_name", "status", "reasons"}
 
 
+@pytest.mark.parametrize("reason", [Reason.AMC_NOT_COVERED, Reason.RECORD_UNREADABLE, Reason.AMC_EXCLUDED])
+def test_what_was_told_without_its_card_is_shown_without_one(reason: Reason):
+    shown = {"amc": ONE, "status": "unknown", "reasons": [reason.value]}
+    heard = parse_answer(answer(QUERY, shown, status="unknown"), QUERY)
+    known = knowing(amc(ONE), kind=SourceKind.UPSTREAM)
+    decision = decide_heard(heard, SourceKind.UPSTREAM, Absence.NO_RECORD, QUERY, known, LIVE, NOW)
+    assert render(decision, known)["contracts"] == [{**shown, "amc_name": ""}]
+
+
+@pytest.mark.parametrize("reason", [Reason.TERMINATED, Reason.LAPSED])
+def test_the_first_day_without_rights_is_the_one_that_was_told(reason: Reason):
+    shown = {"amc": AMC, "amc_name": "M", "status": "closed", "reasons": [reason.value], "closed_on": "2024-01-31"}
+    heard = parse_answer(answer(OF_AMC, shown, status="closed"), OF_AMC)
+    known = knowing(amc(AMC), kind=SourceKind.UPSTREAM)
+    decision = decide_heard(heard, SourceKind.UPSTREAM, Absence.NO_RECORD, OF_AMC, known, LIVE, NOW)
+    assert render(decision, known)["contracts"] == [shown]
+
+
 def test_a_clock_in_doubt_closes_nothing():
     stance = msgspec.structs.replace(LIVE, clock_suspect=True)
     decision = hear(told(ONE, CLOSED, Reason.TERMINATED, closed_on=day(0)), query=query(amc=ONE), stance=stance)
@@ -116,6 +136,10 @@ def test_a_clock_in_doubt_closes_nothing():
         (at(-1), (contract(closed_on=day(0), member="999"),), False),  # another contract of the same AMC
         (at(-1), (contract(TWO, closed_on=day(0)),), False),
         (at(-1), (contract(),), False),
+        # An earlier period of the same member, and the one that runs: open, or not to be judged.
+        (at(-1), (contract(valid_to=day(-20), closed_on=day(-19)), contract(valid_from=day(-19))), False),
+        (at(-1), (contract(closed_on=day(0), valid_to=day(-1)), contract(valid_from=day(0), domains=("LABO",))), False),
+        (at(-1), (contract(closed_on=day(-19)), contract(valid_from=day(-19), closed_on=day(0))), True),
         (at(-1), Absence.UNREADABLE, False),
         (at(0.5), (contract(closed_on=day(0)),), False),  # the upstream knows better
         (None, (contract(closed_on=day(0)),), False),  # what has no date is of this instant

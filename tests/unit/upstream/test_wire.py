@@ -133,7 +133,8 @@ def test_when_the_answer_ends():
 
 
 def test_reasons_that_are_none_of_ours_are_dropped_and_so_is_what_the_upstream_says_of_its_own_source():
-    reasons = ["moon_phase", "upstream_disabled", "upstream_unavailable", "snapshot_pinned", "clock_suspect"]
+    of_its_source = ["upstream_disabled", "upstream_unavailable", "upstream_answer_kept", "snapshot_pinned"]
+    reasons = ["moon_phase", *of_its_source, "clock_suspect"]
     told = changed(OPEN, reasons=["benefit_not_listed", "moon_phase", "benefit_not_listed"])
     heard = parse_answer(answer(QUERY, told, reasons=[*reasons, "benefit_not_listed"]), QUERY)
     assert heard.reasons == (Reason.BENEFIT_NOT_LISTED,)
@@ -179,6 +180,9 @@ CONTRADICTIONS = {
     "closed beside an unknown contract": (OF_AMC, answer(OF_AMC, CLOSED, UNKNOWN, status="closed")),
     "closed without a contract": (OF_AMC, answer(OF_AMC, status="closed")),
     "closed though no AMC was asked for": (QUERY, answer(QUERY, CLOSED, status="closed")),
+    "unknown though all is closed at the AMC asked for": (OF_AMC, answer(OF_AMC, CLOSED, CLOSED, status="unknown")),
+    "open though excluded": (QUERY, answer(QUERY, changed(OPEN, reasons=["amc_excluded"]))),
+    "closed though excluded": (OF_AMC, answer(OF_AMC, changed(CLOSED, reasons=["amc_excluded"]), status="closed")),
     "closed before the last day": (OF_AMC, answer(OF_AMC, changed(CLOSED, closed_on="2024-02-06"), status="closed")),
     "another AMC than the one asked for": (OF_AMC, answer(OF_AMC, changed(OPEN, amc="0990000012"))),
     "over before it begins": (QUERY, answer(QUERY, changed(OPEN, valid_to="2023-12-31"))),
@@ -193,6 +197,8 @@ def test_what_contradicts_itself_is_no_answer(name: str):
 
 BAD_CONTRACTS = [
     changed(OPEN, status="maybe"),
+    changed(OPEN, extracted_at="0001-01-01T00:00:00+14:00"),
+    changed(UNKNOWN, extracted_at="9999-12-31T23:59:59-14:00"),
     changed(OPEN, status=None),
     without(OPEN, "status"),
     without(OPEN, "amc"),
@@ -278,6 +284,8 @@ BAD_ANSWERS: list[dict[str, Any]] = [
     {"source": {"extracted_at": None}},
     {"source": {"extracted_at": None, "valid_until": 1707123600}},
     {"source": {"extracted_at": None, "valid_until": "2024-02-05T09:00:00"}},
+    {"source": {"extracted_at": "0001-01-01T00:00:00+14:00", "valid_until": None}},
+    {"source": {"extracted_at": None, "valid_until": "9999-12-31T23:59:59-14:00"}},
     {"asked": None},
     {"asked": "x" * 65},
     {"service_date": None},

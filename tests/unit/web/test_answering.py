@@ -24,6 +24,7 @@ from service.errors import (
     JournalUnwritable,
     MalformedJson,
     NoSnapshot,
+    ScopeMissing,
     ServiceSuspended,
 )
 from service.journal.entries import Pending, Receipt
@@ -200,6 +201,22 @@ async def test_who_is_suspended_while_the_upstream_is_asked_gets_no_answer():
     suspended = SimpleNamespace(**{**vars(PHARMACY), "suspended": True})
     result = await ask_while(known, lambda: known.registry.update({PHARMACY.id: suspended}))
     assert isinstance(result, ClientSuspended)
+    assert known.journal.pendings == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "refusal"),
+    [
+        ({"finess": ("330012342",), "finess_index": frozenset({"330012342"})}, FinessNotAllowed),
+        ({"client_class": ClientClass.VENDOR}, ScopeMissing),
+    ],
+)
+async def test_who_is_registered_anew_while_the_upstream_is_asked_gets_no_answer_of_before(
+    changes: dict[str, Any], refusal: type[Exception]
+):
+    known = live(FakeUpstream(NOBODY))
+    anew = SimpleNamespace(**{**vars(PHARMACY), **changes})
+    assert isinstance(await ask_while(known, lambda: known.registry.update({PHARMACY.id: anew})), refusal)
     assert known.journal.pendings == []
 
 
