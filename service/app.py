@@ -14,20 +14,19 @@ import structlog
 from aiohttp import web
 
 from service import telemetry
-from service.access.clients import CLASS_BUDGETS, Registry, admin_audience
+from service.access.clients import Registry, admin_audience
 from service.access.gate import Gate
 from service.clock import Clock, SystemClock
-from service.control.decisions import Decisions
 from service.control.fleet import FleetStore, Server
 from service.control.ledger import Ledger
-from service.control.proposals import ProposalStore
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
+from service.deciding import decisions_on
 from service.follower import Follower, Vault
 from service.journal.writer import JournalWriter
-from service.keyring import load_officers, load_order_key, load_order_keys, load_receipt_key, load_receipt_keys
+from service.keyring import load_officers, load_order_keys, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
@@ -105,16 +104,7 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
 
 
 def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
-    key = load_order_key(home, settings)
-    decisions = Decisions(
-        ledger,
-        ProposalStore(home.fleet, key, ledger.keys),
-        key,
-        two_person=settings.two_person,
-        proposal_hours=settings.control.proposal_hours,
-        class_limits=CLASS_BUDGETS,
-    )
-    return Desk(ledger, decisions, Holdings(home, settings, clock, ledger))
+    return Desk(ledger, decisions_on(ledger, home, settings), Holdings(home, settings, clock, ledger))
 
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:

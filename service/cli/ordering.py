@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
-from service.access.clients import CLASS_BUDGETS
 from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
@@ -19,12 +18,13 @@ from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
 from service.control.format import Order, instant_text, parse_instant
 from service.control.ledger import Intent, Ledger
-from service.control.proposals import Proposal, ProposalStore
+from service.control.proposals import Proposal
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
+from service.deciding import decisions_on
 from service.errors import ChainBroken, InvalidField, OperatorError, StoreUnavailable
-from service.keyring import load_order_key, load_order_keys
+from service.keyring import load_order_keys
 from service.settings import Home, Settings
 
 _DURATION: Final = re.compile(r"([0-9]{1,5})([mhd])")
@@ -52,16 +52,8 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
 @contextmanager
 def open_decisions(home: Home, settings: Settings) -> Iterator[Decisions]:
     """How orders come to be in a home. Raises as `open_ledger`, and `SettingsError` without the order key."""
-    key = load_order_key(home, settings)
-    with open_ledger(home, settings) as ledger, closing(ProposalStore(home.fleet, key, ledger.keys)) as proposals:
-        yield Decisions(
-            ledger,
-            proposals,
-            key,
-            two_person=settings.two_person,
-            proposal_hours=settings.control.proposal_hours,
-            class_limits=CLASS_BUDGETS,
-        )
+    with open_ledger(home, settings) as ledger, closing(decisions_on(ledger, home, settings)) as decisions:
+        yield decisions
 
 
 @dataclass(frozen=True, slots=True)
