@@ -19,14 +19,14 @@ from service.control.intent import Intent
 from service.control.ledger import Ledger
 from service.control.loosening import ClassLimits, loosens
 from service.control.orders import subject_of
-from service.control.proposals import Proposal, ProposalStore
+from service.control.proposals import MOST_OF_ONE, Proposal, ProposalStore
 from service.control.state import State
 from service.errors import Conflict, ControlError, RelaisError, StoreUnavailable, VersionConflict
 from service.jwk import PrivateKey
 from service.uuid7 import UUID7_BYTES, uuid7
 
-#: What makes two proposals the same: to give one again makes no second one.
-_SAME: Final = ("actor", "kind", "scope", "body", "reason", "until", "seen")
+#: What makes two proposals of one author the same: to give one again makes no second one.
+_SAME: Final = ("kind", "scope", "body", "reason", "until", "seen")
 
 
 class Decisions:
@@ -149,9 +149,12 @@ class Decisions:
             loosens=clause,
             seen=_last_about(state, intent),
         )
-        for waiting in self.proposals(now):
-            if waiting.state == "waiting" and all(getattr(waiting, one) == getattr(proposal, one) for one in _SAME):
+        own = [one for one in self.proposals(now) if one.state == "waiting" and one.actor == intent.actor]
+        for waiting in own:
+            if all(getattr(waiting, one) == getattr(proposal, one) for one in _SAME):
                 return waiting
+        if len(own) >= MOST_OF_ONE:
+            raise Conflict(f"{MOST_OF_ONE} proposals of one author wait already: take some back")
         self._proposals.add(proposal, now)
         return proposal
 

@@ -25,6 +25,8 @@ from service.strictjson import canonical
 PROPOSAL_TYP: Final = "relais-proposal+jws"
 #: More than that wait only where something proposes by itself: a person could not tell them apart any more.
 MOST_WAITING: Final = 200
+#: Of one author: a stolen credential must not keep everybody else from proposing.
+MOST_OF_ONE: Final = 100
 #: Those decided or over that stay to be looked up.
 MOST_PAST: Final = 1000
 _TABLE: Final = """

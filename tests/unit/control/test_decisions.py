@@ -239,6 +239,19 @@ def test_to_propose_again_makes_no_second_one(desk: Desk):
     assert proposed(decisions).id != made.id
 
 
+def test_one_author_does_not_keep_the_others_from_proposing(desk: Desk, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("service.control.decisions.MOST_OF_ONE", 2)
+    decisions = desk.decisions()
+    first = proposed(decisions)
+    proposed(decisions, intent(reason="again"))
+    with pytest.raises(Conflict, match="of one author"):
+        decisions.decide(intent(reason="and again"), NOON)
+    assert proposed(decisions) == first
+    assert proposed(decisions, intent(actor="cli:bob")).actor == "cli:bob"
+    decisions.reject(first.id, "cli:ann", "too many", NOON)
+    proposed(decisions, intent(reason="and again"))
+
+
 def test_what_could_not_be_ordered_is_not_proposed(desk: Desk):
     decisions = desk.decisions()
     pin = intent(kind="snapshot.pin", body={"sequence": 1, "digest": DIGEST}, until=NOON + HOUR)
