@@ -78,13 +78,16 @@ class Decisions:
 
         return self._ledger.issue(intent, self._key, now, as_judged)
 
-    def approve(self, proposal_id: str, actor: str, now: dt.datetime) -> Order:
-        """The order a proposal became, with its author and `actor` as the second person.
+    def approve(self, proposal_id: str, actor: str, now: dt.datetime, reason: str | None = None) -> Order:
+        """The order a proposal became, with its author and `actor` as the second person; the proposal keeps `reason`.
 
-        Raises `NotFound`, and `Conflict` where `actor` is its author, it was decided, it is over or tampered with, what
-        it would change has been changed since, or it would loosen something else by now than it says; otherwise as
-        `Ledger.issue`. Of two approvals at once, one gives the order.
+        Raises `InvalidField` for a reason that may not be kept, `NotFound`, and `Conflict` where `actor` is its author,
+        its author was suspended, it was decided, it is over or tampered with, what it would change has been changed
+        since, or it would loosen something else by now than it says; otherwise as `Ledger.issue`. Of two approvals at
+        once, one gives the order.
         """
+        if reason is not None:
+            check_reason(reason)
         given: list[Order] = []
 
         def work(proposal: Proposal) -> Proposal:
@@ -92,7 +95,7 @@ class Decisions:
             if actor == proposal.actor:
                 raise Conflict("whoever proposed it cannot approve it: that takes somebody else")
             given.append(self._order(proposal, actor, now))
-            return _decided(proposal, actor, now, state="approved", order=given[0].version)
+            return _decided(proposal, actor, now, state="approved", order=given[0].version, decided_reason=reason)
 
         try:
             self._proposals.decide(proposal_id, work)
@@ -169,6 +172,9 @@ class Decisions:
 
         The mode of an AMC depends on everybody's: the same order may by now do more than when it was proposed.
         """
+        author = state.clients.get(proposal.actor)
+        if author is not None and author.suspended:
+            raise Conflict("its author was suspended since: whoever still wants it proposes it anew")
         last = _last_about(state, proposal)
         if last != proposal.seen:
             raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")

@@ -37,7 +37,7 @@ async def approve(request: web.Request) -> web.Response:
 
     def approved() -> Proposal:
         with desk.holdings.still_held(proposal):
-            order = desk.decisions.approve(proposal.id, write.client.id, now)
+            order = desk.decisions.approve(proposal.id, write.client.id, now, write.body.reason)
         desk.holdings.settle(order)
         return desk.decisions.get(proposal.id, now)
 

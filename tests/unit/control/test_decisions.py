@@ -194,6 +194,27 @@ def test_what_loosens_as_it_says_or_no_more_is_approved_whatever_else_was_ordere
     assert decisions.approve(late.id, "cli:bob", NOON).version == 6
 
 
+def test_what_somebody_suspended_since_proposed_is_over(desk: Desk):
+    """Whose credential was stolen may have proposed it."""
+    decisions = desk.decisions()
+    about_ann = {"scope": "ann", "reason": "a login", "actor": "cli:bob"}
+    decisions.decide(Intent(kind="client.register", body=registration(), **about_ann), NOON)
+    waiting = proposed(decisions, intent(actor="ann"))
+    decisions.decide(Intent(kind="client.suspend", body={}, **about_ann), NOON)
+    assert decisions.get(waiting.id, NOON).state == "over"
+    with pytest.raises(Conflict, match="suspended since"):
+        decisions.approve(waiting.id, "cli:bob", NOON)
+
+
+def test_the_reason_of_an_approval_is_kept(desk: Desk):
+    decisions = desk.decisions()
+    waiting = proposed(decisions)
+    with pytest.raises(InvalidField):
+        decisions.approve(waiting.id, "cli:bob", NOON, "about 185057511600159")
+    decisions.approve(waiting.id, "cli:bob", NOON, "checked with the operator")
+    assert decisions.get(waiting.id, NOON).decided_reason == "checked with the operator"
+
+
 def test_after_its_end_it_is_over(desk: Desk):
     decisions = desk.decisions()
     made = proposed(decisions)
