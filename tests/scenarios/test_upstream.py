@@ -24,7 +24,11 @@ QUICK = {
     "RELAIS_UPSTREAM_OPEN_SECONDS": "0.5",
     "RELAIS_UPSTREAM_STEP_SECONDS": "0.2",
     "RELAIS_UPSTREAM_CACHE_SECONDS": "0",
+    # What is kept for retries is not what memory is watched for here.
+    "RELAIS_LIMITS_RETRY_ENTRIES": "100",
 }
+#: `upstream.in_flight`, and how many seconds a question waits before it is given up (`upstream.read_ms`).
+IN_FLIGHT, GIVEN_UP_SECONDS = 64, 0.6
 
 
 @pytest.fixture
@@ -201,14 +205,16 @@ def test_an_upstream_that_hangs_under_200_callers_holds_nobody_up(
     voices.ask(200, 1)
     before = [resident_megabytes(pid) for pid in live.workers()]
     visiodroits.faults(hang=True)
+    asked = visiodroits.counts()["asked"]
     heard = voices.ask(200, 6)
-    assert {answer["source"]["kind"] for _, answer in heard} <= {"snapshot", "upstream"}
-    after_the_first = [answer for _, answer in heard[200:]]
-    assert {answer["source"]["kind"] for answer in after_the_first[200:]} == {"snapshot"}
-    assert all("upstream_unavailable" in answer["reasons"] for answer in after_the_first[200:])
-    # No pile-up: more were answered than had each waited for the upstream, and it was hardly asked.
-    assert len(heard) > 2 * 200 * 6 / 0.8
-    assert visiodroits.counts()["asked"] < len(heard) / 4
+    asked = visiodroits.counts()["asked"] - asked
+    # Those on their way when it began to hang may still have been answered by it.
+    later = [answer for _, answer in heard[400:]]
+    assert {answer["source"]["kind"] for answer in later} == {"snapshot"}
+    assert all("upstream_unavailable" in answer["reasons"] for answer in later)
+    # No pile-up: so many wait at a time and no more, and all others are answered meanwhile.
+    assert asked <= 2 * IN_FLIGHT * (6 / GIVEN_UP_SECONDS + 2)
+    assert len(heard) > asked
     grown = [resident_megabytes(pid) - known for pid, known in zip(live.workers(), before, strict=True)]
     assert max(grown) < 30, grown
     visiodroits.mend()
