@@ -8,7 +8,8 @@ RelaisError
 ├── AccessError               the caller may not (401, 403, 429)
 │   ├── TokenMissing · TokenInvalid · TokenExpired
 │   ├── ClientSuspended · ScopeMissing · FinessNotAllowed
-│   └── BudgetExhausted · TooFast
+│   └── LimitReached          429
+│       └── BudgetExhausted · TooFast
 ├── AvailabilityError         we cannot answer now (503)
 │   └── ServiceSuspended · NoSnapshot · Overloaded
 ├── TrustError                something is not what it claims to be
@@ -146,11 +147,25 @@ class FinessNotAllowed(AccessError, code="finess_not_allowed"):
     """The hub is not registered for this FINESS."""
 
 
-class BudgetExhausted(AccessError, code="budget_exhausted"):
+class LimitReached(AccessError):
+    """A limit of this client's is reached; `seconds` until it is worth asking again, `limits` for its headers.
+
+    `limits` are (name, quota, window in seconds, remaining) of each limit, as `RateLimit-Policy` and `RateLimit` say.
+    """
+
+    def __init__(
+        self, detail: str = "", *, seconds: float = 0.0, limits: tuple[tuple[str, int, int, int], ...] = ()
+    ) -> None:
+        super().__init__(detail)
+        self.seconds = seconds
+        self.limits = limits
+
+
+class BudgetExhausted(LimitReached, code="budget_exhausted"):
     """The day's lookups are used up."""
 
 
-class TooFast(AccessError, code="too_fast"):
+class TooFast(LimitReached, code="too_fast"):
     """The burst allowance is used up."""
 
 

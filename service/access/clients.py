@@ -52,6 +52,8 @@ class Budgets(msgspec.Struct, frozen=True):
     unknown: int
 
 
+#: Answers about nobody known that a larger budget allows where nothing else is said.
+_UNKNOWN_PERCENT: Final = 30
 #: Budgets of a class for a client (of a hub: for each FINESS) whose registration names none.
 CLASS_BUDGETS: Final[Mapping[str, Budgets]] = dict.fromkeys(ClientClass, Budgets(800, 60, 300))
 
@@ -106,6 +108,8 @@ def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = F
         # The library's text may quote the value: only the place is kept.
         raise InvalidField("wrong type, range or name in the registration", _pointer(str(error))) from None
     budgets = CLASS_BUDGETS[registration.client_class]
+    daily = budgets.daily if registration.daily is None else registration.daily
+    unknown = max(budgets.unknown, daily * _UNKNOWN_PERCENT // 100)
     finess = _parse_finess(registration)
     return Client(
         id=client_id,
@@ -113,9 +117,9 @@ def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = F
         finess=finess,
         finess_index=frozenset(finess),
         keys=parse_keys(registration.keys),
-        daily=budgets.daily if registration.daily is None else registration.daily,
+        daily=daily,
         burst=budgets.burst if registration.burst is None else registration.burst,
-        unknown=budgets.unknown if registration.unknown is None else registration.unknown,
+        unknown=unknown if registration.unknown is None else registration.unknown,
         watch=registration.watch,
         suspended=suspended,
     )
