@@ -5,6 +5,7 @@ gunicorn's workers call `rights` or `admin` after the fork; each resource is a c
 
 from __future__ import annotations
 
+import datetime as dt
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -18,6 +19,7 @@ from service.access.clients import Registry, admin_audience
 from service.access.gate import Gate
 from service.clock import Clock, SystemClock
 from service.control.fleet import FleetStore, Server
+from service.control.leases import SqliteLeaseStore
 from service.control.ledger import Ledger
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
@@ -25,6 +27,7 @@ from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
 from service.deciding import decisions_on
 from service.follower import Follower, Vault
+from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
 from service.keyring import load_officers, load_order_keys, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings, load_or_keep_settings
@@ -40,8 +43,10 @@ from service.web import routes
 from service.web.admin.desk import DESK, Desk
 from service.web.admin.holdings import Holdings
 from service.web.answering import Answerer
+from service.web.charging import Charging
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
+from service.web.lending import Lender
 from service.web.retries import Retries
 from service.web.rights_api import ANSWERER, RETRIES
 from service.web.server import Runner
@@ -138,6 +143,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
                 context.upstream = consultant(settings.upstream, upstream_token(home, settings, clock), clock)
             context.journal = _journal(home, settings, slot, clock, fleet)
             await context.journal.start()
+            context.charging = _charging(home, settings, slot, clock)
+            await context.charging.start()
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
         await follower.settled()
@@ -150,6 +157,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.upstream.close()
         if context.journal is not None:
             await context.journal.close()
+        if context.charging is not None:
+            await context.charging.close()
         crashes.close()
         fleet.close()
         ledger.close()
@@ -187,3 +196,14 @@ def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: Fle
         fleet,
         fsync=settings.journal.fsync,
     )
+
+
+def _charging(home: Home, settings: Settings, slot: int, clock: Clock) -> Charging:
+    """A server that takes its settings anew has workers in slots above: those continue the shares of the lower ones."""
+    node, workers = settings.instance.node, settings.rights.workers
+
+    def count(since: dt.date) -> Charges:
+        return count_charges(home.journal, node, lambda other: other % workers == slot % workers, since)
+
+    lender = Lender(SqliteLeaseStore(home.fleet), clock, count, f"{node}/{slot}")
+    return Charging(lender, clock, settings.budgets, workers * settings.budgets.nodes)

@@ -41,7 +41,7 @@ data, nor an echo of what was sent.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import ClassVar, NamedTuple
 
 
 class RelaisError(Exception):
@@ -147,15 +147,20 @@ class FinessNotAllowed(AccessError, code="finess_not_allowed"):
     """The hub is not registered for this FINESS."""
 
 
+class Limit(NamedTuple):
+    """One limit of a client's: `quota` in a window of seconds, what remains of it, and seconds until it is whole."""
+
+    name: str
+    quota: int
+    window: int
+    remaining: int
+    resets: int
+
+
 class LimitReached(AccessError):
-    """A limit of this client's is reached; `seconds` until it is worth asking again, `limits` for its headers.
+    """A limit of this client's is reached: all its limits, and `seconds` until it is worth asking again."""
 
-    `limits` are (name, quota, window in seconds, remaining) of each limit, as `RateLimit-Policy` and `RateLimit` say.
-    """
-
-    def __init__(
-        self, detail: str = "", *, seconds: float = 0.0, limits: tuple[tuple[str, int, int, int], ...] = ()
-    ) -> None:
+    def __init__(self, detail: str = "", *, seconds: float = 0.0, limits: tuple[Limit, ...] = ()) -> None:
         super().__init__(detail)
         self.seconds = seconds
         self.limits = limits

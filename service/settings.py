@@ -81,6 +81,19 @@ class LimitSettings(_Section, frozen=True, forbid_unknown_fields=True):
     token_entries: Count = 4096
 
 
+class BudgetSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How the daily budgets are lent to workers: lookups at once, and seconds until what lies idle is given back.
+
+    A hub's ceiling over all its pharmacies is `hub_ceiling_percent` of their budgets. `nodes` share one control store,
+    and so the outage share.
+    """
+
+    lease_lookups: Count = 20
+    idle_seconds: Seconds = 60.0
+    hub_ceiling_percent: Percent = 50
+    nodes: Count = 1
+
+
 class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """`fsync = false` is for measuring only: an answer then may outlive its record."""
 
@@ -180,6 +193,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     keys: KeySettings = KeySettings()
     query: QuerySettings = QuerySettings()
     limits: LimitSettings = LimitSettings()
+    budgets: BudgetSettings = BudgetSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     upstream: UpstreamSettings = UpstreamSettings()

@@ -29,7 +29,9 @@ from service.errors import (
     CallerError,
     ClientSuspended,
     JournalUnwritable,
+    LimitReached,
     NoSnapshot,
+    Overloaded,
     ServiceSuspended,
 )
 from service.journal.entries import Pending, Receipt, instant
@@ -37,11 +39,12 @@ from service.rights import question
 from service.rights.decide import Decision
 from service.rights.heard import Consulted
 from service.rights.lookup import decide_from, find_record, goes_upstream
-from service.rights.model import Absence, Contract, Knowledge, Query, Stance, Status
+from service.rights.model import Absence, Contract, Knowledge, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
 from service.strictjson import canonical
 from service.uuid7 import UUID7_BYTES, uuid7
+from service.web.case import Case, fail
 from service.web.context import Context
 from service.web.decoding import decode_rights, normalise
 
@@ -50,52 +53,25 @@ _OPENING_BYTES: Final = 16
 _CHANCE_BYTES: Final = _OPENING_BYTES + UUID7_BYTES
 
 
-class _Case:
-    """One query on its way through the stages; each fills its own member in.
-
-    `understood` ends the first stage. A query for the upstream leaves the others there (`away`) and comes back with
-    what was `consulted`, None where that was nothing that counts; `upstream` says that it was to be asked.
-    """
-
-    understood = False
-    upstream = False
-    away = False
-    consulted: Consulted | None = None
-    query: Query
-    identity: str | None
-    asked: bytes
-    record: tuple[Contract, ...] | Absence
-    decision: Decision
-    source: Knowledge
-    members: dict[str, Any]
-    opening: bytes
-    answer: bytes
-
-    def __init__(self, client: Client, body: bytes, future: asyncio.Future[bytes]) -> None:
-        self.client = client
-        self.body = body
-        self.future = future
-
-
 class Answerer:
     """Answers the queries of one worker, once a turn of its event loop."""
 
     def __init__(self, context: Context) -> None:
         self._context = context
-        self._waiting: list[_Case] = []
+        self._waiting: list[Case] = []
         self._asking: set[asyncio.Task[Consulted | None]] = set()
 
     def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
         """The whole response body, once it is recorded.
 
-        Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `ServiceSuspended`, `NoSnapshot`,
-        `JournalUnwritable`.
+        Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `TooFast`, `BudgetExhausted`,
+        `ServiceSuspended`, `NoSnapshot`, `JournalUnwritable`.
         """
-        case = _Case(client, body, asyncio.get_running_loop().create_future())
+        case = Case(client, body, asyncio.get_running_loop().create_future())
         self._wait(case)
         return case.future
 
-    def _wait(self, case: _Case) -> None:
+    def _wait(self, case: Case) -> None:
         if not self._waiting:
             asyncio.get_running_loop().call_soon(self._gather, 0)
         self._waiting.append(case)
@@ -108,19 +84,19 @@ class Answerer:
         cases, self._waiting = self._waiting, []
         self._answer(cases)
 
-    def _answer(self, cases: list[_Case]) -> None:
+    def _answer(self, cases: list[Case]) -> None:
         try:
             self._work(cases)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
             if len(cases) == 1 or isinstance(error, AvailabilityError | JournalUnwritable):
-                _fail(cases, error)
+                fail(cases, error)
                 return
             # What is wrong with one query must not cost the others their answers.
             for case in cases:
                 if not case.away:
                     self._answer([case])
 
-    def _work(self, cases: list[_Case]) -> None:
+    def _work(self, cases: list[Case]) -> None:
         context = self._context
         snapshot, knowledge, journal = context.snapshot, context.knowledge, context.journal
         if context.suspended:  # since the request was let in
@@ -135,7 +111,8 @@ class Answerer:
         for case in fresh:
             case.identity = question.identity(case.query)
             case.asked = question.normalised(case.query)
-        cases = [*back, *self._without_upstream(fresh, knowledge)]
+        charged = self._charged([*fresh, *(case for case in back if not case.admitted)], now)
+        cases = [*(case for case in back if case.admitted), *self._without_upstream(charged, knowledge)]
         for case in cases:
             case.record = find_record(snapshot, knowledge, case.identity, now)
         self._alarm([case.record for case in cases])
@@ -152,7 +129,7 @@ class Answerer:
         recorded = journal.record_all([_pending(case) for case in cases])
         recorded.add_done_callback(lambda done: _deliver(cases, done))
 
-    def _understood(self, cases: Sequence[_Case], now: dt.datetime) -> list[_Case]:
+    def _understood(self, cases: Sequence[Case], now: dt.datetime) -> list[Case]:
         """The cases whose body is a query this client may ask; the others are told why not."""
         rules, today = self._context.settings.query, self._context.today(now)
         understood = []
@@ -162,13 +139,41 @@ class Answerer:
                 finess = resolve_finess(case.client, None if body.finess is UNSET else body.finess)
                 case.query = normalise(body, finess, today, rules.past_days, rules.ahead_days)
             except (CallerError, AccessError) as error:
-                _fail((case,), error)
+                fail((case,), error)
             else:
                 case.understood = True
                 understood.append(case)
         return understood
 
-    def _without_upstream(self, cases: list[_Case], knowledge: Knowledge) -> list[_Case]:
+    def _charged(self, cases: list[Case], now: dt.datetime) -> list[Case]:
+        """The cases that today's budget pays for; some come back once a lease was drawn, others are told to stop."""
+        charging, admitted = self._context.charging, []
+        for case in cases:
+            if charging is not None:
+                try:
+                    case.charge = charging.take(case.client, case.query.finess, now)
+                except LimitReached as error:
+                    fail((case,), error)
+                    continue
+                if case.charge is None:
+                    case.away = True
+                    charging.drawn(case.client, case.query.finess).add_done_callback(
+                        functools.partial(self._lent, case)
+                    )
+                    continue
+            case.admitted = True
+            admitted.append(case)
+        return admitted
+
+    def _lent(self, case: Case, drawn: asyncio.Future[None]) -> None:
+        case.away = False
+        error = Overloaded() if drawn.cancelled() else drawn.exception()
+        if error is not None:
+            fail((case,), error)
+        elif not case.future.done():
+            self._wait(case)
+
+    def _without_upstream(self, cases: list[Case], knowledge: Knowledge) -> list[Case]:
         """The cases that the snapshot answers at once; the others come back once the upstream has been asked."""
         context = self._context
         if not context.live:
@@ -186,10 +191,11 @@ class Answerer:
             task.add_done_callback(functools.partial(self._come_back, case))
         return staying
 
-    def _come_back(self, case: _Case, task: asyncio.Task[Consulted | None]) -> None:
+    def _come_back(self, case: Case, task: asyncio.Task[Consulted | None]) -> None:
         self._asking.discard(task)
         case.away = False
         if case.future.done():  # the caller has gone: nothing is disclosed, nothing recorded
+            case.release()
             return
         error = None if task.cancelled() else task.exception()
         if error is not None:  # a fault of our own; the snapshot answers nevertheless
@@ -197,23 +203,23 @@ class Answerer:
         case.consulted = None if error is not None or task.cancelled() else task.result()
         self._wait(case)
 
-    def _still_admitted(self, cases: list[_Case]) -> list[_Case]:
+    def _still_admitted(self, cases: list[Case]) -> list[Case]:
         """Who was suspended, or lost the pharmacy, while the upstream was asked gets no answer."""
         admitted = []
         for case in cases:
             known = self._context.registry.get(case.client.id)
             if known is None or known.suspended:
-                _fail((case,), ClientSuspended("this client is suspended"))
+                fail((case,), ClientSuspended("this client is suspended"))
                 continue
             try:
                 resolve_finess(known, case.query.finess)
             except AccessError as error:
-                _fail((case,), error)
+                fail((case,), error)
             else:
                 admitted.append(case)
         return admitted
 
-    def _stance(self, case: _Case) -> tuple[Stance, dict[str, Any]]:
+    def _stance(self, case: Case) -> tuple[Stance, dict[str, Any]]:
         return self._context.stance(case.query.amc, upstream_failed=case.upstream and case.consulted is None)
 
     def _alarm(self, records: Sequence[tuple[Contract, ...] | Absence]) -> None:
@@ -223,7 +229,7 @@ class Answerer:
             self._context.unreadable_records += unreadable
             _LOG.error("record_unreadable", records=unreadable)
 
-    def _complete(self, cases: Sequence[_Case], now: dt.datetime) -> None:
+    def _complete(self, cases: Sequence[Case], now: dt.datetime) -> None:
         """What an answer says of itself: its id, when, to whom, to which question, in which mode."""
         chance = os.urandom(_CHANCE_BYTES * len(cases))
         milliseconds = int(now.timestamp() * 1000)
@@ -253,7 +259,7 @@ def disclosed(decision: Decision) -> str:
     return "status" if decision.contracts or decision.status is not Status.UNKNOWN else "none"
 
 
-def _pending(case: _Case) -> Pending:
+def _pending(case: Case) -> Pending:
     return Pending(
         answer=case.answer,
         query=case.asked,
@@ -261,7 +267,7 @@ def _pending(case: _Case) -> Pending:
         identity=case.identity,
         client=case.client.id,
         finess=case.query.finess,
-        lease=None,
+        lease=None if case.charge is None else case.charge.lease,
         disclosed=disclosed(case.decision),
         status=case.decision.status,
         reasons=case.decision.reasons,
@@ -269,23 +275,19 @@ def _pending(case: _Case) -> Pending:
     )
 
 
-def _deliver(cases: Sequence[_Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
+def _deliver(cases: Sequence[Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
     error = JournalUnwritable() if done.cancelled() else done.exception()
     if error is not None:
-        _fail(cases, error)
+        fail(cases, error)
         return
     for case, receipt in zip(cases, done.result(), strict=True):
+        if case.charge is not None:
+            case.charge.recorded(unknown=Reason.BENEFICIARY_UNKNOWN in case.decision.reasons)
         if not case.future.done():  # the caller may have gone
             case.future.set_result(_envelope(case, receipt))
 
 
-def _fail(cases: Sequence[_Case], error: BaseException) -> None:
-    for case in cases:
-        if not case.future.done():
-            case.future.set_exception(error)
-
-
-def _envelope(case: _Case, receipt: Receipt) -> bytes:
+def _envelope(case: Case, receipt: Receipt) -> bytes:
     body = orjson.dumps(
         {
             "answer": orjson.Fragment(case.answer),

@@ -25,6 +25,7 @@ from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.opened import Snapshot
 from service.snapshot.supply import Facts, Served, Supply, served_extracts, supply_of
 from service.upstream.consult import Consultant
+from service.web.charging import Charging
 from service.web.server import SERVER_NAME
 
 PARIS: Final = ZoneInfo("Europe/Paris")
@@ -51,6 +52,7 @@ class Context:
     lookout: Lookout
     journal: JournalWriter | None = None
     upstream: Consultant | None = None
+    charging: Charging | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
     clock_suspect: bool = False

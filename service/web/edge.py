@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,7 @@ from service.errors import (
     AccessError,
     AvailabilityError,
     JournalUnwritable,
+    LimitReached,
     MalformedRequest,
     MethodNotAllowed,
     NotFound,
@@ -29,6 +31,7 @@ from service.web.status import timestamp
 
 REQUEST_ID: Final = istr("X-Request-Id")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
+_A_DAY_SECONDS: Final = 86_400
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -138,9 +141,20 @@ def _problem(context: Context, error: Exception) -> web.Response:
         headers[hdrs.WWW_AUTHENTICATE] = 'Bearer realm="relais-droits"'
     if isinstance(error, AvailabilityError | JournalUnwritable):
         headers[hdrs.RETRY_AFTER] = str(context.spread(30, 90))
+    if isinstance(error, LimitReached):
+        headers.update(_limit_headers(error))
     if isinstance(error, MethodNotAllowed):
         headers[hdrs.ALLOW] = error.allowed
     if isinstance(error, AccessError):
         _LOG.info("refused", code=code)
     status, body = problems.problem(error, extra)
     return web.Response(status=status, body=body, headers=headers)
+
+
+def _limit_headers(error: LimitReached) -> dict[str, str]:
+    """When to ask again, and how the limits stand, in the form of draft-ietf-httpapi-ratelimit-headers-10."""
+    seconds = max(1, math.ceil(min(error.seconds, _A_DAY_SECONDS)))
+    policy = ", ".join(f'"{limit.name}";q={limit.quota};w={limit.window}' for limit in error.limits)
+    state = ", ".join(f'"{limit.name}";r={limit.remaining};t={limit.resets}' for limit in error.limits)
+    told = {hdrs.RETRY_AFTER: str(seconds), "RateLimit-Policy": policy, "RateLimit": state}
+    return {name: value for name, value in told.items() if value}

@@ -41,6 +41,7 @@ def readiness(context: Context) -> list[dict[str, Any]]:
     """What troubles this worker: code, whether it must get no requests, and what is known of the cause."""
     troubles = (
         *_of_the_journal(context),
+        *_of_the_budgets(context),
         *_of_the_snapshot(context),
         *_of_the_upstream(context),
         *_of_what_is_followed(context),
@@ -56,6 +57,16 @@ def _of_the_journal(context: Context) -> Iterator[_Trouble]:
         yield "journal_unwritable", True, known.last_failure or "not open yet"
     if known.register_failure is not None:
         yield "journal_register", False, known.register_failure
+
+
+def _of_the_budgets(context: Context) -> Iterator[_Trouble]:
+    """While leases cannot be drawn, pharmacies have what this worker holds, and a share of their budget."""
+    if context.charging is None:
+        return
+    known = context.charging.status
+    if known.down_since is not None:
+        detail = f"since {timestamp(known.down_since)}; {known.outage_lookups} lookups of the outage share lent today"
+        yield "budget_store", False, detail
 
 
 def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:

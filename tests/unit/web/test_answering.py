@@ -97,6 +97,7 @@ def context() -> Any:
         suspended=False,
         live=False,
         upstream=None,
+        charging=None,
         registry={PHARMACY.id: PHARMACY},
     )
 
