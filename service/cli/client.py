@@ -36,11 +36,9 @@ def add(  # noqa: PLR0913 - one parameter an option
     finess: Annotated[
         tuple[str, ...], Parameter(negative="", show_default=False, help="A pharmacy's own; for a hub, repeated.")
     ] = (),
-    daily: Annotated[
-        int | None, Parameter(help="Lookups a day (hub: for each FINESS). Kept, not enforced yet.")
-    ] = None,
-    burst: Annotated[int | None, Parameter(help="Lookups at once. Kept, not enforced yet.")] = None,
-    unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day. Kept, not enforced yet.")] = None,
+    daily: Annotated[int | None, Parameter(help="Lookups a day (hub: for each FINESS).")] = None,
+    burst: Annotated[int | None, Parameter(help="Lookups at once.")] = None,
+    unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day.")] = None,
     watch: Annotated[
         Watch, Parameter(help="Whether the sentinel (not built yet) acts or only reports.")
     ] = Watch.ENFORCE,

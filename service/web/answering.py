@@ -111,8 +111,9 @@ class Answerer:
         for case in fresh:
             case.identity = question.identity(case.query)
             case.asked = question.normalised(case.query)
+        consulted = [case for case in back if case.admitted]
         charged = self._charged([*fresh, *(case for case in back if not case.admitted)], now)
-        cases = [*(case for case in back if case.admitted), *self._without_upstream(charged, knowledge)]
+        cases = [*consulted, *self._without_upstream(charged, knowledge)]
         for case in cases:
             case.record = find_record(snapshot, knowledge, case.identity, now)
         self._alarm([case.record for case in cases])

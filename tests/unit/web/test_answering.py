@@ -16,8 +16,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from service.access.allowance import Allowance, Charge
 from service.access.clients import ClientClass
 from service.errors import (
+    BudgetExhausted,
     ClientSuspended,
     FinessNotAllowed,
     InvalidField,
@@ -335,3 +337,131 @@ async def test_an_answer_kept_for_retries_takes_no_more_room_than_it_is_long():
 
 def tracemalloc_of(kept: bytes) -> tracemalloc.Traceback | None:
     return tracemalloc.get_object_traceback(kept)
+
+
+class FakeCharging:
+    """Lends what it is told to; a lookup that is not in hand is lent when the test says so."""
+
+    def __init__(self, in_hand: int = 0) -> None:
+        self.allowance = Allowance(0.0)
+        if in_hand:
+            self.allowance.add(5, in_hand)
+        self.draw: asyncio.Future[None] | None = None
+        self.exhausted = False
+
+    def take(self, _client: Any, finess: str, _now: Any) -> Charge | None:
+        assert finess == PHARMACY.finess[0]
+        charge = self.allowance.take(1000, 0.0)
+        if charge is None and self.exhausted:
+            raise BudgetExhausted
+        return charge
+
+    def drawn(self, _client: Any, _finess: str) -> asyncio.Future[None]:
+        self.draw = self.draw or asyncio.get_running_loop().create_future()
+        return self.draw
+
+    def lend(self, number: int) -> None:
+        assert self.draw is not None
+        self.allowance.add(6, number)
+        self.exhausted = not number
+        self.draw.set_result(None)
+        self.draw = None
+
+    @property
+    def spent(self) -> list[tuple[int, int]]:
+        return [held.spent for held in self.allowance.given_up()]
+
+
+def charged(in_hand: int) -> Any:
+    known = context()
+    known.charging = FakeCharging(in_hand)
+    return known
+
+
+async def test_a_recorded_answer_is_charged_to_its_lease_and_one_about_nobody_is_told():
+    known = charged(3)
+    await Answerer(known).answer(PHARMACY, body())
+    assert [pending.lease for pending in known.journal.pendings] == [5]
+    assert known.charging.spent == [(1, 1)]
+
+
+async def test_what_is_refused_or_fails_costs_nothing():
+    known = charged(3)
+    answerer = Answerer(known)
+    with pytest.raises(InvalidField):
+        await answerer.answer(PHARMACY, body(nir="185057511600100"))
+    known.journal.failing = True
+    with pytest.raises(JournalUnwritable):
+        await answerer.answer(PHARMACY, body())
+    assert known.charging.allowance.left == 3
+    assert known.charging.spent == [(0, 0)]
+
+
+async def test_one_whose_lookups_are_used_up_is_told_and_others_are_answered():
+    known = charged(1)
+    known.charging.exhausted = True
+    answerer = Answerer(known)
+    first, second = answerer.answer(PHARMACY, body()), answerer.answer(PHARMACY, body())
+    assert json.loads(await first)["answer"]["status"] == Status.UNKNOWN
+    with pytest.raises(BudgetExhausted):
+        await second
+    assert len(known.journal.pendings) == 1
+
+
+async def test_a_lookup_waits_until_a_lease_is_drawn():
+    known = charged(1)
+    answerer = Answerer(known)
+    futures = [answerer.answer(PHARMACY, body()) for _ in range(3)]
+    await futures[0]
+    assert [future.done() for future in futures] == [True, False, False]
+    known.charging.lend(1)
+    await futures[1]
+    known.charging.lend(0)
+    with pytest.raises(BudgetExhausted):
+        await futures[2]
+    assert [pending.lease for pending in known.journal.pendings] == [5, 6]
+
+
+async def test_one_who_hangs_up_while_a_lease_is_drawn_is_not_charged():
+    known = charged(0)
+    future = Answerer(known).answer(PHARMACY, body())
+    await asyncio.sleep(0.01)
+    future.cancel()
+    known.charging.lend(1)
+    await asyncio.sleep(0.01)
+    assert known.charging.allowance.left == 1
+    assert known.journal.pendings == []
+
+
+async def test_a_draw_that_breaks_is_told_to_who_waits():
+    known = charged(0)
+    future = Answerer(known).answer(PHARMACY, body())
+    await asyncio.sleep(0.01)
+    known.charging.draw.set_exception(ZeroDivisionError())
+    with pytest.raises(ZeroDivisionError):
+        await future
+
+
+async def test_an_answer_of_the_upstream_is_charged_once():
+    upstream = FakeUpstream()
+    known = live(upstream)
+    known.charging = FakeCharging(3)
+    future = Answerer(known).answer(PHARMACY, body())
+    await upstream.was_asked.wait()
+    upstream.may_answer.set()
+    await future
+    assert len(upstream.asked) == 1
+    assert known.charging.allowance.left == 2
+
+
+async def test_one_who_was_suspended_while_the_upstream_was_asked_is_not_charged():
+    upstream = FakeUpstream()
+    known = live(upstream)
+    known.charging = FakeCharging(3)
+    future = Answerer(known).answer(PHARMACY, body())
+    await upstream.was_asked.wait()
+    known.registry = {}
+    upstream.may_answer.set()
+    with pytest.raises(ClientSuspended):
+        await future
+    assert known.charging.allowance.left == 3

@@ -12,6 +12,7 @@ from service.journal.writer import WriterStatus
 from service.settings import Settings
 from service.snapshot.lookout import limits_of
 from service.snapshot.supply import Code, Facts, Supply, Warned, supply_of
+from service.web.charging import ChargingStatus
 from service.web.status import readiness
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
@@ -40,6 +41,7 @@ def context(**members: Any) -> Any:
         "supply": supply,
         "live": False,
         "upstream": None,
+        "charging": None,
     }
     return SimpleNamespace(**{**sound, **members})
 
@@ -88,6 +90,12 @@ def test_a_sound_worker_has_no_trouble():
             "upstream_unavailable",
             False,
             "half_open since 2024-02-05T09:30:00Z, slow",
+        ),
+        (
+            {"charging": SimpleNamespace(status=ChargingStatus(NOW, 7, 0))},
+            "budget_store",
+            False,
+            "since 2024-02-05T09:30:00Z; 7 lookups of the outage share lent today",
         ),
         ({"journal": writer(writable=False, last_failure="OSError")}, "journal_unwritable", True, "OSError"),
         ({"journal": writer(register_failure="ChainBroken")}, "journal_register", False, "ChainBroken"),
