@@ -50,6 +50,8 @@ CLIENTS: Final = {
 _SEED: Final = 2024
 _VALID_DAYS: Final = 45
 _TRUST_DAYS: Final = 3650
+#: A demo is for trying, and for measuring, and nobody lives in it: no budget stands in between.
+_PLENTY: Final = {"daily": 1_000_000, "burst": 1_000_000, "unknown": 1_000_000}
 
 
 def create_demo(root: Path, *, people: int, live: bool = False) -> Home:
@@ -130,7 +132,8 @@ def _register_clients(home: Home, settings: Settings) -> None:
     with open_ledger(home, settings) as ledger:
         for name, (client_class, finess) in CLIENTS.items():
             public = dict(load_public(home.keys / f"{name}.pub.jwk").jwk)
-            client = parse_client(name, {"class": client_class.value, "finess": list(finess), "keys": [public]})
+            body = {"class": client_class.value, "finess": list(finess), "keys": [public], **_PLENTY}
+            client = parse_client(name, body)
             intent = Intent(
                 kind=Kind.CLIENT_REGISTER, scope=name, body=client_body(client), reason="demo client", actor=ACTOR
             )
