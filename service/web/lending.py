@@ -16,14 +16,16 @@ from typing import Final
 import structlog
 
 from service.clock import Clock
+from service.control.database import COMMAND_BUSY_SECONDS
 from service.control.leases import Grant, Lease, LeaseStore
 from service.errors import StoreUnavailable
 from service.journal.charges import Charges
 
 #: While the store is down it is not asked for every lookup.
 DOWN_SECONDS: Final = 1.0
-#: A store that takes longer to lend has failed for whoever waits; what it lends later is given back.
-STALL_SECONDS: Final = 1.0
+#: A store that takes longer to lend has failed for whoever waits; what it lends later is given back. Longer than it
+#: waits for a lock: a busy store is no reason to lend from the outage share.
+STALL_SECONDS: Final = COMMAND_BUSY_SECONDS + 1.0
 #: Spendings that stay for those who look back on a week.
 KEPT_DAYS: Final = 8
 _LOG: Final = structlog.get_logger(__name__)
@@ -45,6 +47,8 @@ class Lender:
         self._count = count
         self._holder = holder
         self._down_until = 0.0
+        #: A draw that nobody waits for any more: others would only queue up behind it.
+        self._hanging: asyncio.Future[Lease] | None = None
         #: Touched in the thread alone: what this process drew, so that none is taken for a predecessor's.
         self._own: set[int] = set()
         self._owed: dict[int, tuple[Lease, tuple[int, int]]] = {}
@@ -62,12 +66,13 @@ class Lender:
 
     async def draw(self, day: str, client: str, finess: str, grant: Grant) -> Lease | None:
         """A lease, perhaps of nothing; None where the store cannot be reached."""
-        if self._clock.monotonic() < self._down_until:
+        if self._clock.monotonic() < self._down_until or (self._hanging is not None and not self._hanging.done()):
             return None
         work = functools.partial(self._draw, day, client, finess, grant)
         drawing = asyncio.get_running_loop().run_in_executor(self._thread, work)
         done, _ = await asyncio.wait([drawing], timeout=STALL_SECONDS)
         if not done:
+            self._hanging = drawing
             drawing.add_done_callback(self._came_late)
             self._is_down("the store does not answer")
             return None

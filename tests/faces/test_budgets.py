@@ -27,8 +27,12 @@ def slow(served: Installation) -> str:
     return "slow"
 
 
-def test_the_days_lookups_end_with_a_429_that_says_how_the_limits_stand(counter: Counter, small: str):
-    replies = [counter.post(QUERY, small) for _ in range(8)]
+def test_the_days_lookups_end_with_a_429_that_says_how_the_limits_stand(
+    counter: Counter, served: Installation, small: str
+):
+    connection = served.connect()
+    replies = [counter.post(QUERY, small, None, connection) for _ in range(8)]
+    connection.close()
     assert [reply.status for reply in replies] == [200] * 5 + [429] * 3
     last = replies[-1]
     assert (last.code, last.json()["action"]) == ("budget_exhausted", "check_card")
