@@ -11,9 +11,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
-from service.control.database import COMMAND_BUSY_SECONDS, Database
+from service.control.database import Database
 from service.control.fleet import APPLICATION_ID
 
+#: Patience with a busy store: what a worker would use meanwhile comes on top of the budget.
+LOCK_SECONDS: Final = 4.0
 #: Lookups, and of them answers about nobody known.
 Spent = tuple[int, int]
 #: Given what the pharmacy and what the whole client spent today: how many lookups to lend.
@@ -90,7 +92,7 @@ class LeaseStore(Protocol):
 class SqliteLeaseStore:
     """The leases in fleet.db; the tables are made at the first draw, so that an older home works."""
 
-    def __init__(self, path: Path, busy_seconds: float = COMMAND_BUSY_SECONDS) -> None:
+    def __init__(self, path: Path, busy_seconds: float = LOCK_SECONDS) -> None:
         # FULL: a draw that a power cut forgets would be lent twice.
         self._database = Database(path, APPLICATION_ID, "FULL", busy_seconds, busy_seconds)
 

@@ -16,8 +16,7 @@ from typing import Final
 import structlog
 
 from service.clock import Clock
-from service.control.database import COMMAND_BUSY_SECONDS
-from service.control.leases import Grant, Lease, LeaseStore
+from service.control.leases import LOCK_SECONDS, Grant, Lease, LeaseStore
 from service.errors import StoreUnavailable
 from service.journal.charges import Charges
 
@@ -25,7 +24,7 @@ from service.journal.charges import Charges
 DOWN_SECONDS: Final = 1.0
 #: A store that takes longer to lend has failed for whoever waits; what it lends later is given back. Longer than it
 #: waits for a lock: a busy store is no reason to lend from the outage share.
-STALL_SECONDS: Final = COMMAND_BUSY_SECONDS + 1.0
+STALL_SECONDS: Final = LOCK_SECONDS + 1.0
 #: Spendings that stay for those who look back on a week.
 KEPT_DAYS: Final = 8
 _LOG: Final = structlog.get_logger(__name__)
