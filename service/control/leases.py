@@ -9,10 +9,14 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple, Protocol, TypeVar
 
 from service.control.database import Database
 from service.control.fleet import APPLICATION_ID
+from service.errors import StoreUnavailable
+from service.locks import IN_TURN, locked
+
+_T = TypeVar("_T")
 
 #: Patience with a busy store: what a worker would use meanwhile comes on top of the budget.
 LOCK_SECONDS: Final = 4.0
@@ -95,6 +99,7 @@ class SqliteLeaseStore:
     def __init__(self, path: Path, busy_seconds: float = LOCK_SECONDS) -> None:
         # FULL: a draw that a power cut forgets would be lent twice.
         self._database = Database(path, APPLICATION_ID, "FULL", busy_seconds, busy_seconds)
+        self._queue = path.with_name("leases.lock")
 
     def draw(self, day: str, client: str, finess: str, holder: str, grant: Grant) -> Lease:
         """As the port says."""
@@ -113,7 +118,7 @@ class SqliteLeaseStore:
             _spend(connection, day, client, finess, (granted, granted))
             return Lease(lease_id, *row, of_pharmacy, of_client)
 
-        return self._database.write(lend)
+        return self._in_turn(lend)
 
     def settle(self, lease: Lease, used: Spent) -> None:
         """As the port says. Raises `ValueError` for more than was lent, or less than nothing."""
@@ -131,7 +136,7 @@ class SqliteLeaseStore:
                 given_back = lookups - known[0], unknown - known[0]
                 _spend(connection, lease.day, lease.client, lease.finess, given_back)
 
-        self._database.write(take_back)
+        self._in_turn(take_back)
 
     def open_leases(self, holder: str) -> list[Lease]:
         """As the port says."""
@@ -153,6 +158,14 @@ class SqliteLeaseStore:
             return _spent(connection, day, client, finess)
 
         return self._database.read(select)
+
+    def _in_turn(self, work: Callable[[sqlite3.Connection], _T]) -> _T:
+        """Write once the workers before have. SQLite lets whoever polls at the right moment go first, for seconds."""
+        try:
+            with locked(self._queue, IN_TURN):
+                return self._database.write(work)
+        except OSError as error:
+            raise StoreUnavailable(f"{self._queue.name} cannot be opened: {error.strerror or error}") from error
 
     def forget(self, before: str) -> None:
         """As the port says."""
