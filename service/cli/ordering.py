@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.cli.common import print_json
 from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
@@ -77,6 +78,12 @@ class Given:
         ]
         follows = followed == Exit.DONE
         return {"order_version": self.version, "orders": orders, "proposals": proposals, "follows": follows}
+
+    def told(self, followed: Exit, *, json: bool, **about: Any) -> Exit:
+        """The status a command ends with; with `json` a machine is told it too, after what it is `about`."""
+        if json:
+            print_json({**about, **self.members(followed)})
+        return self.status(followed)
 
 
 def give_orders(
