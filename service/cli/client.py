@@ -13,7 +13,7 @@ from service.access.clients import Client, ClientClass, Watch, client_body, clie
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.ordering import Given, await_fleet, give_orders, open_ledger, say
 from service.control.format import Kind, instant_text
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
 from service.identifiers import finess_has_valid_key

@@ -19,7 +19,7 @@ from service.cli.progress import Meter
 from service.cli.pruning import current_standing
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import State
 from service.errors import OperatorError
 from service.snapshot.catalog import Catalog, Held

@@ -11,7 +11,7 @@ from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOptio
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.modes import check_mode, differing_scopes
 from service.control.state import ModeState, State, View
 

@@ -12,7 +12,7 @@ from service.cli.exits import Exit
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, Severity, instant_text, parse_scope
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import Notice, State, is_over
 from service.settings import Home, Settings
 

@@ -18,7 +18,8 @@ from service.control.decisions import Decisions
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
 from service.control.format import Order, instant_text, parse_instant
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.proposals import Proposal
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
