@@ -34,7 +34,7 @@ from servers import ROOT, SERVE_RIGHTS, gunicorn, listening, queries, relais, se
 from service.cli.common import open_home
 from service.cli.ordering import open_ledger
 from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.keyring import load_order_key
 
 RESULTS = Path(__file__).parent / "results" / "upstream.json"

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from service.admission import floor_kept, serves
 from service.aside import aside
 from service.cli.admission import activation_order, check_accept, conditions, current_state, noted, remember_floor
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home
 from service.cli.exits import Exit
 from service.cli.fetching import local_folder
 from service.cli.ordering import Given, await_fleet, give_orders
@@ -161,16 +161,13 @@ def _say(examination: Examination) -> None:
 
 def _told(examination: Examination, outcome: str, given: Given, followed: Exit, *, json: bool) -> Exit:
     manifest = examination.manifest
-    if json:
-        print_json(
-            {
-                "sequence": manifest.sequence if manifest else None,
-                "digest": examination.digest,
-                "outcome": outcome,
-                "signers": sorted(examination.signers),
-                "first_load": examination.first_load,
-                "accepted": [str(finding) for finding in examination.findings],
-                **given.members(followed),
-            }
-        )
-    return given.status(followed)
+    return given.told(
+        followed,
+        json=json,
+        sequence=manifest.sequence if manifest else None,
+        digest=examination.digest,
+        outcome=outcome,
+        signers=sorted(examination.signers),
+        first_load=examination.first_load,
+        accepted=[str(finding) for finding in examination.findings],
+    )

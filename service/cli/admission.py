@@ -11,7 +11,7 @@ from service.cli.common import actor
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.control.format import check_reason
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import State
 from service.errors import InvalidField, OperatorError
 from service.settings import Home, Settings

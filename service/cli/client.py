@@ -10,10 +10,10 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.access.clients import Client, ClientClass, Watch, client_body, client_members, parse_client
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.ordering import Given, await_fleet, give_orders, open_ledger, say
 from service.control.format import Kind, instant_text
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
 from service.identifiers import finess_has_valid_key
@@ -22,7 +22,6 @@ from service.settings import Home, Settings
 
 app = App(name="client")
 
-ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 _SHOWN_FINESS = 3
 
 
@@ -63,11 +62,8 @@ def add(  # noqa: PLR0913 - one parameter an option
     if not json:
         for one in client.keys.values():
             print(f"  key {one.kid} ({one.alg})")
-    followed = await_fleet(where, given.version)
-    if json:
-        keys = [{"kid": one.kid, "alg": one.alg} for one in client.keys.values()]
-        print_json({"id": client.id, "keys": keys, **given.members(followed)})
-    return given.status(followed)
+    keys = [{"kid": one.kid, "alg": one.alg} for one in client.keys.values()]
+    return given.told(await_fleet(where, given.version), json=json, id=client.id, keys=keys)
 
 
 @app.command(name="list")
@@ -145,11 +141,9 @@ def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, 
         return []
 
     given = give_orders(where, settings, plan, json=json)
-    followed = await_fleet(where, given.version)
-    if json:
-        # A resumption that waits has resumed nobody.
-        print_json({"id": client_id, "suspended": suspended or bool(given.proposals), **given.members(followed)})
-    return given.status(followed)
+    # A resumption that waits has resumed nobody.
+    is_suspended = suspended or bool(given.proposals)
+    return given.told(await_fleet(where, given.version), json=json, id=client_id, suspended=is_suspended)
 
 
 def _parse(client_id: str, members: Mapping[str, Any]) -> Client:

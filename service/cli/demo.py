@@ -20,7 +20,7 @@ from service.cli.progress import Meter
 from service.cli.upstream import order_live
 from service.clock import SystemClock
 from service.control.format import Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.errors import OperatorError
 from service.files import write_durable
 from service.keyfiles import KeyUse, load_private, load_public, write_new_key

@@ -13,13 +13,13 @@ from service.admission import pin_intent, pinnable, standing_of
 from service.aside import aside
 from service.cli.activation import SequenceArgument
 from service.cli.admission import conditions, current_state
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.cli.progress import Meter
 from service.cli.pruning import current_standing
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import State
 from service.errors import OperatorError
 from service.snapshot.catalog import Catalog, Held
@@ -29,7 +29,7 @@ def pin(
     sequence: SequenceArgument,
     /,
     *,
-    reason: Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")],
+    reason: ReasonOption,
     until: Annotated[str, Parameter(help="When it ends: RFC 3339, or 30m, 2h, 7d.")],
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
@@ -58,9 +58,7 @@ def pin(
             intent = stack.enter_context(judged)
         given = give_orders(place, settings, lambda _: [intent], json=json)
     followed = await_fleet(place, given.version, sequence if given.orders else None)
-    if json:
-        print_json({"sequence": sequence, "digest": intent.body["digest"], **given.members(followed)})
-    return given.status(followed)
+    return given.told(followed, json=json, sequence=sequence, digest=intent.body["digest"])
 
 
 def unpin(
@@ -81,10 +79,7 @@ def unpin(
         return []
 
     given = give_orders(place, settings, plan, json=json)
-    followed = await_fleet(place, given.version)
-    if json:
-        print_json(given.members(followed))
-    return given.status(followed)
+    return given.told(await_fleet(place, given.version), json=json)
 
 
 def list_(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:

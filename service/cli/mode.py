@@ -7,17 +7,15 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, ModeName, instant_text, parse_scope
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.modes import check_mode, differing_scopes
 from service.control.state import ModeState, State, View
 
 app = App(name="mode")
-
-ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 
 
 @app.command(name="show")
@@ -110,10 +108,7 @@ def clear_mode(
         return []
 
     given = give_orders(where, settings, plan, json=json)
-    followed = await_fleet(where, given.version)
-    if json:
-        print_json(given.members(followed))
-    return given.status(followed)
+    return given.told(await_fleet(where, given.version), json=json)
 
 
 def _serves(view: View, amc: str) -> bool:

@@ -7,19 +7,18 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
-from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
+from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.ordering import await_fleet, give_orders, open_ledger, parse_until, say
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind, Severity, instant_text, parse_scope
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.state import Notice, State, is_over
 from service.settings import Home, Settings
 
 app = App(name="notice")
 
 NoticeArgument = Annotated[str, Parameter(name="ID", help="1 to 64 of a-z, 0-9, '.', '_', '-'.")]
-ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 
 
 @app.command(name="put")
@@ -93,10 +92,7 @@ def list_notices(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -
 
 def _give(where: Home, settings: Settings, intent: Intent, *, json: bool) -> Exit:
     given = give_orders(where, settings, lambda _: [intent], json=json)
-    followed = await_fleet(where, given.version)
-    if json:
-        print_json({"id": intent.body["id"], **given.members(followed)})
-    return given.status(followed)
+    return given.told(await_fleet(where, given.version), json=json, id=intent.body["id"])
 
 
 def _sorted(state: State) -> list[Notice]:

@@ -10,6 +10,7 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, Final
 
+from service.cli.common import print_json
 from service.cli.exits import Exit
 from service.clock import SystemClock
 from service.control.database import COMMAND_BUSY_SECONDS
@@ -17,7 +18,8 @@ from service.control.decisions import Decisions
 from service.control.fleet import FleetStore
 from service.control.follow import FOLLOW_SECONDS, describe_worker, wait_for_fleet
 from service.control.format import Order, instant_text, parse_instant
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.proposals import Proposal
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
@@ -77,6 +79,12 @@ class Given:
         ]
         follows = followed == Exit.DONE
         return {"order_version": self.version, "orders": orders, "proposals": proposals, "follows": follows}
+
+    def told(self, followed: Exit, *, json: bool, **about: Any) -> Exit:
+        """The status a command ends with; with `json` a machine is told it too, after what it is `about`."""
+        if json:
+            print_json({**about, **self.members(followed)})
+        return self.status(followed)
 
 
 def give_orders(

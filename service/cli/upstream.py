@@ -13,7 +13,7 @@ from urllib.parse import urlsplit
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.control.format import EVERYWHERE, Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.errors import OperatorError
 from service.keyring import load_order_key
 from service.settings import Home, Settings

@@ -31,9 +31,6 @@ from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavail
 from service.jwk import PrivateKey, PublicKey
 from service.jws import sign_compact
 
-#: Whoever issues an order needs both.
-__all__ = ["Intent", "Ledger", "LedgerStatus"]
-
 #: Somebody else's order between our reading and our append is rare; eight in a row is a loop.
 _APPEND_TRIES: Final = 8
 

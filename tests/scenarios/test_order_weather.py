@@ -20,7 +20,7 @@ import pytest
 from service.cli.common import open_home
 from service.cli.ordering import open_ledger
 from service.control.format import Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.keyring import load_order_key
 from tests.faults.small_disk import Disk, small_disk
 from tests.fleet import Installation, wait_until

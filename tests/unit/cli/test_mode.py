@@ -13,7 +13,7 @@ from service.cli.ordering import give_orders, parse_until
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat, pid_space
 from service.control.format import Kind
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.control.replica import Replica
 from service.control.store import SqliteOrderStore
 from service.errors import OperatorError

@@ -12,7 +12,8 @@ from service.access.clients import CLASS_BUDGETS
 from service.control.decisions import Decisions
 from service.control.fleet import FleetStore
 from service.control.format import Order
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.proposals import Proposal, ProposalStore
 from service.control.replica import Replica
 from service.control.state import State

@@ -14,7 +14,8 @@ from msgspec.structs import replace
 
 from service.control import replica as replica_module
 from service.control.format import ORDER_TYP, order_payload
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.replica import Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore

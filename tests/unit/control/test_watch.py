@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from service.clock import SystemClock
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.control.replica import Replica
 from service.control.state import View
 from service.control.store import SqliteOrderStore

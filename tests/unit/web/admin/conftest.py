@@ -18,7 +18,8 @@ from pytest_aiohttp import AiohttpClient
 from service.app import build, open_ledger
 from service.cli.home import create_home
 from service.control.format import Kind, Order
-from service.control.ledger import Intent, Ledger
+from service.control.intent import Intent
+from service.control.ledger import Ledger
 from service.keyring import load_order_key
 from service.settings import Home, Settings, load_settings
 from service.web.admin.desk import DESK

@@ -11,7 +11,7 @@ import pytest
 
 from service.control.decisions import Decisions
 from service.control.format import Kind, parse_instant
-from service.control.ledger import Intent
+from service.control.intent import Intent
 from service.errors import InvalidField, PreconditionRequired, VersionConflict
 from service.keyring import load_order_key
 from service.settings import load_settings
