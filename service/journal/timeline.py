@@ -16,7 +16,6 @@ from service.journal.damage import Finding
 from service.journal.segment import peek_header, segment_paths
 from service.journal.selection import Reading
 
-FORMAT: Final = "relais-timeline/1"
 #: Members of an order's body that are keys: they say nothing about what happened.
 _LEFT_OUT: Final = frozenset({"keys", "jwk", "jwks"})
 
@@ -67,6 +66,13 @@ def of_answers(reading: Reading) -> Iterator[Event]:
 
 
 def in_order(events: Iterable[Event], since: str, until: str) -> list[Event]:
-    """Those of a period ("": without a limit), oldest first; those of one instant in the order they came."""
-    wanted = (event for event in events if since <= event.at and (not until or event.at < until))
+    """Those of a period ("": without a limit), oldest first; those of one instant in the order they came.
+
+    Answers were chosen by their own instants: of an hour that began before the period, what is counted lies in it.
+    """
+    wanted = (event for event in events if event.event == "answers" or _within(event, since, until))
     return sorted(wanted, key=lambda event: event.at)
+
+
+def _within(event: Event, since: str, until: str) -> bool:
+    return since <= event.at and (not until or event.at < until)
