@@ -15,7 +15,7 @@ from service.cli.exits import Exit
 from service.cli.officer import JournalOption, UntilOption, evidence_of, leave_no_core, load_officer, selection
 from service.cli.progress import Meter
 from service.clock import SystemClock
-from service.errors import KeyRejected, OperatorError
+from service.errors import InvalidField, KeyRejected, OperatorError
 from service.identifiers import parse_amc
 from service.journal.affected import Listed, list_affected
 from service.journal.age import Recipient, parse_recipient
@@ -74,9 +74,10 @@ def load_recipients(path: Path) -> dict[str, Recipient]:
             if name in found:
                 raise OperatorError(f"{path}, line {number}: this AMC stands twice")
             found[name] = parse_recipient(key)
-        except (ValueError, KeyRejected) as error:
-            detail = error.detail if isinstance(error, KeyRejected) else "expected an AMC number and an age recipient"
-            raise OperatorError(f"{path}, line {number}: {detail}") from error
+        except ValueError:
+            raise OperatorError(f"{path}, line {number}: expected an AMC number and an age recipient") from None
+        except (InvalidField, KeyRejected) as error:
+            raise OperatorError(f"{path}, line {number}: {error.detail}") from error
     if not found:
         raise OperatorError(f"{path}: names no recipient")
     return found

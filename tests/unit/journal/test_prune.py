@@ -14,6 +14,7 @@ from service.journal.segment import HEADS_SUFFIX, key_path, latest_link, pruned_
 from service.journal.verify import JournalReport, verify_journal
 from tests.unit.journal.journal_node import NODE, NOW, Node
 
+Bend = Callable[[list[bytes]], list[bytes]]
 YEAR = dt.timedelta(days=365)
 LATER = NOW + YEAR
 BEFORE = LATER - YEAR + dt.timedelta(minutes=1)
@@ -208,7 +209,7 @@ def without_header(lines: list[bytes]) -> list[bytes]:
         (without_header, Cause.EDIT),
     ],
 )
-async def test_heads_that_were_tampered_with_are_named(aged: Node, bend: Callable[[list[bytes]], list[bytes]], cause: Cause):
+async def test_heads_that_were_tampered_with_are_named(aged: Node, bend: Bend, cause: Cause):
     pruned(aged)
     path = pruned_paths(aged.directory)[0]
     path.write_bytes(b"".join(bend(path.read_bytes().splitlines(keepends=True))))
