@@ -90,3 +90,5 @@ def _print(listed: Listed) -> None:
     for kind, found in (("stayed sealed", listed.sealed), ("broke off", listed.broken_off)):
         for journal, why in found.items():
             print(f"relais: not complete: segment {journal} {kind}: {why}", file=sys.stderr)
+    for journal in listed.pruned:
+        print(f"relais: not complete: segment {journal} is pruned", file=sys.stderr)

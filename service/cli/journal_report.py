@@ -88,3 +88,5 @@ def _print(made: Report) -> None:
             print(f"{one.client}: {bound}{one.people.asked} people, {one.answers} answers")
     if made.broken_off:
         print(f"{len(made.broken_off)} segments were not read to their end: --json names them")
+    if made.pruned:
+        print(f"{len(made.pruned)} segments of this period are pruned: they are in no count")

@@ -55,7 +55,8 @@ class Sink(Protocol):
 class Listed(msgspec.Struct, frozen=True):
     """What became of a run: people by AMC, answers read, and those that gave nothing away (`nothing`).
 
-    `sealed` and `broken_off` say by segment what could not be listed: where they name any, the list is not complete.
+    `sealed` and `broken_off` say by segment what could not be listed, `pruned` names those of the period whose entries
+    were forgotten: where there are any, the list is not complete.
     """
 
     people: dict[str, int]
@@ -64,11 +65,12 @@ class Listed(msgspec.Struct, frozen=True):
     fictitious: int
     sealed: dict[str, str]
     broken_off: dict[str, str]
+    pruned: tuple[str, ...]
 
     @property
     def complete(self) -> bool:
         """Whether nobody can be missing for want of a key or a line."""
-        return not self.sealed and not self.broken_off
+        return not (self.sealed or self.broken_off or self.pruned)
 
 
 class _Sighting(msgspec.Struct, frozen=True, array_like=True):
@@ -110,6 +112,7 @@ def list_affected(reading: Reading, sink: Sink, aside: Partitions) -> Listed:
         fictitious=fictitious,
         sealed=reading.sealed,
         broken_off=broken | reading.broken_off,
+        pruned=tuple(reading.pruned),
     )
 
 

@@ -88,6 +88,8 @@ def _reservations(report: Report) -> str:
         told.append(
             f"{len(report.broken_off)} segments n'ont pas pu être lus en entier : les nombres sont des minimums."
         )
+    if report.pruned:
+        told.append(f"{len(report.pruned)} segments de la période ont été purgés : ils ne sont pas comptés.")
     return "".join(f'<p class="bad"><strong>{escape(text)}</strong></p>' for text in told)
 
 

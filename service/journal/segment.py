@@ -179,12 +179,24 @@ def last_whole_head(path: Path) -> str:
     raise JournalDamaged(f"{path.name} has no header")
 
 
+def last_recorded(pruned: Path) -> str:
+    """When the last head of a pruned segment was made, unverified; the header's where there is none."""
+    line = _last_line(pruned)[:-1]
+    if line.startswith(HEAD_LINE):
+        return parse_head(unverified_payload(parse_head_line(line))).at
+    return parse_header(unverified_payload(parse_header_line(line))).at
+
+
 def _last_head(path: Path) -> str:
     """SHA-256 of the JWS in the last line of a pruned segment: its last head, else its header."""
-    with path.open("rb") as file:
-        line = next(_whole_lines_backward(file), b"")
-    token = parse_head_line(line[:-1]) if line.startswith(HEAD_LINE) else parse_header_line(line[:-1])
+    line = _last_line(path)[:-1]
+    token = parse_head_line(line) if line.startswith(HEAD_LINE) else parse_header_line(line)
     return sha256_b64u(token.encode("ascii"))
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return next(_whole_lines_backward(file), b"")
 
 
 def _peek_head(line: bytes) -> tuple[str, str]:

@@ -15,7 +15,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from service.errors import JournalDamaged, KeyRejected, SignatureRejected
 from service.journal.entries import HEAD_LINE, Entry, parse_entry
 from service.journal.officer import OfficerPrivateKey, Opened, open_entry, segment_keys
-from service.journal.segment import lines, segment_paths
+from service.journal.segment import last_recorded, lines, peek_header, pruned_paths, segment_paths
 
 
 class Selection(msgspec.Struct, frozen=True, kw_only=True):
@@ -39,7 +39,8 @@ class Reading:
     """One pass over a journal's directory. What could not be opened or read is told after it.
 
     `sealed` says by segment why wanted entries stayed sealed (also all, without an officer's key); `broken_off` why
-    the rest of a segment could not be read, which `relais journal verify` explains. `report` is told how many segments
+    the rest of a segment could not be read, which `relais journal verify` explains; `pruned` are segments of the period
+    whose entries were forgotten. `report` is told how many segments
     are read, of how many.
     """
 
@@ -56,9 +57,11 @@ class Reading:
         self._report = report
         self.sealed: dict[str, str] = {}
         self.broken_off: dict[str, str] = {}
+        self.pruned: list[str] = []
 
     def entries(self) -> Iterator[tuple[str, Opened]]:
         """(segment, entry), oldest segment first; content is None where it stayed sealed. Raises OSError."""
+        self.pruned = [path.stem for path in pruned_paths(self._directory) if self._reaches_into(path)]
         paths = segment_paths(self._directory)
         for number, path in enumerate(paths):
             self._report(number, len(paths))
@@ -67,6 +70,16 @@ class Reading:
             except (JournalDamaged, SignatureRejected) as error:
                 self.broken_off[path.stem] = error.detail
         self._report(len(paths), len(paths))
+
+    def _reaches_into(self, pruned: Path) -> bool:
+        """Whether a pruned segment held entries of the period; one that does not say when may have."""
+        header, wanted = peek_header(pruned), self._selection
+        if header is None:
+            return True
+        try:
+            return last_recorded(pruned) >= wanted.since and (not wanted.until or header.at < wanted.until)
+        except SignatureRejected:
+            return True
 
     def _segment(self, path: Path) -> Iterator[tuple[str, Opened]]:
         seal: AESGCM | None = None

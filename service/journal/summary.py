@@ -69,7 +69,10 @@ class Evidence(msgspec.Struct, frozen=True):
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
-    """The whole report. `exact`: people are counted exactly; `sealed`, `broken_off`: what was not opened, not read."""
+    """The whole report. `exact`: people are counted exactly; `sealed`, `broken_off`: what was not opened, not read.
+
+    `pruned` are segments of the period whose entries were forgotten: they are in no count.
+    """
 
     at: str
     since: str | None
@@ -78,6 +81,7 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
     journal: Evidence
     sealed: dict[str, str]
     broken_off: dict[str, str]
+    pruned: tuple[str, ...]
     total: Summary
     clients: tuple[Summary, ...]
     format: str = FORMAT
@@ -211,6 +215,7 @@ def summarise(
         journal=evidence,
         sealed=reading.sealed,
         broken_off=broken | reading.broken_off,
+        pruned=tuple(reading.pruned),
         total=total,
         clients=clients,
     )

@@ -158,7 +158,13 @@ def test_what_is_old_is_forgotten_and_the_journal_verifies(home: Home, capsys: p
     assert segment_paths(home.journal) == []
     assert relais(home, "verify") == 0
     assert "whole: 10 entries, 2 heads, 2 segments, 2 of them pruned" in capsys.readouterr().out
-    assert relais(home, "report", "--all") == 0
+    assert relais(home, "report", "--all", *SINCE) == 0
+    assert "2 segments of this period are pruned: they are in no count" in capsys.readouterr().out
+    assert relais(home, "report", "--all", "--since", "2024-02-05T10:00:00Z", "--json") == 0
+    assert len(json.loads(capsys.readouterr().out)["pruned"]) == 1
+    arguments = ["--client", THIEF, *key(home), *SINCE, "--out", str(home.root.parent / "out")]
+    assert relais(home, "affected", *arguments) == 1
+    assert capsys.readouterr().err.count("is pruned") == 2
 
 
 def test_what_the_register_says_was_cut_stays(home: Home, capsys: pytest.CaptureFixture[str]):
