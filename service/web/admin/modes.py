@@ -58,16 +58,16 @@ async def write_mode(request: web.Request) -> web.Response:
     context = request.app[CONTEXT]
     with as_conflict("/mode"):
         check_mode(write.body.mode, upstream_configured=bool(context.settings.upstream.url))
-    now = context.clock.now()
+    clock = context.clock
     intent = Intent(
         kind=Kind.MODE_SET,
         scope=scope,
         body={"mode": write.body.mode},
         reason=write.body.reason,
         actor=write.client.id,
-        until=parse_until(write.body.until, now),
+        until=parse_until(write.body.until, clock.now()),
     )
-    return await decided(request, intent, write.unchanged, lambda state: _response(scope, state, now))
+    return await decided(request, intent, write.unchanged, lambda state: _response(scope, state, clock.now()))
 
 
 async def clear_mode(request: web.Request) -> web.Response:
@@ -77,15 +77,15 @@ async def clear_mode(request: web.Request) -> web.Response:
     if scope == EVERYWHERE:
         raise MethodNotAllowed("everywhere some mode always holds: set another", allowed="GET,HEAD,PUT")
     write = await admit_write(request, OPERATORS, _tag_of(scope), REASON)
-    now = request.app[CONTEXT].clock.now()
+    clock = request.app[CONTEXT].clock
 
     def is_there(state: State) -> None:
         write.unchanged(state)
-        if scope not in state.view(now).modes:
+        if scope not in state.view(clock.now()).modes:
             raise NotFound("this AMC has no mode of its own")
 
     intent = Intent(kind=Kind.MODE_CLEAR, scope=scope, body={}, reason=write.body.reason, actor=write.client.id)
-    return await decided(request, intent, is_there, lambda state: _response(scope, state, now))
+    return await decided(request, intent, is_there, lambda state: _response(scope, state, clock.now()))
 
 
 def _tag_of(scope: str) -> Tag:

@@ -75,9 +75,9 @@ async def put_notice(request: web.Request) -> web.Response:
     admit(request, *OPERATORS)
     notice_id = _notice_id(request)
     write = await admit_write(request, OPERATORS, _tag_of(notice_id), _NOTICE)
-    body, now = write.body, request.app[CONTEXT].clock.now()
+    body, clock = write.body, request.app[CONTEXT].clock
     since = None if body.since is None else parse_instant(body.since, "/from")
-    until = parse_until(body.until, now)
+    until = parse_until(body.until, clock.now())
     if since is not None and until is not None and until <= since:
         raise InvalidField("over before it begins", "/until")
     intent = Intent(
@@ -93,7 +93,7 @@ async def put_notice(request: web.Request) -> web.Response:
         actor=write.client.id,
         until=until,
     )
-    return await decided(request, intent, write.unchanged, lambda state: _response(notice_id, state, now))
+    return await decided(request, intent, write.unchanged, lambda state: _response(notice_id, state, clock.now()))
 
 
 async def withdraw_notice(request: web.Request) -> web.Response:

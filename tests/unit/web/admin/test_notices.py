@@ -27,6 +27,12 @@ async def test_a_notice_is_put_read_listed_and_withdrawn(office: Office):
     assert (await office.write("DELETE", PATH, {"reason": "fini"}, seen="notices/2024")).code == "not_found"
 
 
+async def test_on_a_slow_machine_too_what_is_put_is_told_as_it_is_shown(office: Office):
+    office.clock.look = 0.01
+    put = await office.write("PUT", PATH, notice(), "olga")
+    assert put.json["shown"] is True
+
+
 async def test_a_notice_of_an_amc_is_withdrawn_by_an_order_of_its_scope(office: Office):
     await office.write("PUT", PATH, notice(scope="990000011"))
     await office.write("DELETE", PATH, {"reason": "fini"})
