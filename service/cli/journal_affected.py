@@ -53,7 +53,7 @@ def affected(  # noqa: PLR0913 - one parameter an option
     target = out.absolute()
     with Meter() as meter, Outbox(target, sealed_to) as outbox, Partitions(target.parent) as aside:
         reading = Reading(folder, wanted, officer, partial(meter.report, "reading"))
-        listed = list_affected(reading, outbox, aside)
+        listed = list_affected(reading, outbox, aside, partial(meter.report, "writing"))
     if json:
         print_json({**msgspec.to_builtins(listed), "complete": listed.complete})
     else:

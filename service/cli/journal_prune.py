@@ -20,7 +20,9 @@ from service.errors import OperatorError
 from service.journal.prune import prune_journal
 from service.journal.pruned import LEAST_DAYS
 from service.keyring import load_receipt_keys
+from service.locks import ALONE, locked
 
+_LOCK_FILE: Final = ".prune.lock"
 _AGE: Final = re.compile(r"([0-9]{1,3})(mo|d)")
 
 
@@ -41,7 +43,7 @@ def prune(
     before = parse_age(older_than, now)
     found = verify_directory(where, settings, where.journal, now)
     evidence = {finding.segment for finding in found.findings if finding.damages}
-    with Meter() as meter:
+    with locked(where.journal / _LOCK_FILE, ALONE, "another prune is under way"), Meter() as meter:
         keys, report = load_receipt_keys(where, settings), partial(meter.report, "pruning")
         pruned = prune_journal(where.journal, keys, before, evidence, report, dry_run=dry_run)
     if json:

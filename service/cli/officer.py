@@ -11,6 +11,7 @@ from typing import Annotated, Final
 from cyclopts import Parameter
 
 from service.cli.ordering import parse_since
+from service.cli.progress import Meter
 from service.control.fleet import FleetStore
 from service.errors import KeyRejected, OperatorError, StoreUnavailable
 from service.journal.entries import instant
@@ -60,15 +61,17 @@ def evidence_of(home: Home, settings: Settings, directory: Path, now: dt.datetim
 def verify_directory(home: Home, settings: Settings, directory: Path, now: dt.datetime) -> JournalReport:
     """The journal in a directory, verified with a home's keys; the home's own is compared with its register."""
     keys = load_receipt_keys(home, settings)
-    if directory != home.journal:
-        return verify_journal(directory, keys, None, now)
-    register = FleetStore(home.fleet)
-    try:
-        return verify_journal(directory, keys, register, now)
-    except StoreUnavailable:
-        return verify_journal(directory, keys, None, now)
-    finally:
-        register.close()
+    with Meter() as meter:
+        report = meter.stage("verifying")
+        if directory != home.journal:
+            return verify_journal(directory, keys, None, now, report)
+        register = FleetStore(home.fleet)
+        try:
+            return verify_journal(directory, keys, register, now, report)
+        except StoreUnavailable:
+            return verify_journal(directory, keys, None, now, report)
+        finally:
+            register.close()
 
 
 def leave_no_core() -> None:

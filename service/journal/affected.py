@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -16,7 +16,7 @@ import msgspec
 from service.errors import JournalDamaged
 from service.journal.disclosure import Category, from_mask, identity, of_contract, to_mask
 from service.journal.entries import Entry
-from service.journal.partitions import Partitions
+from service.journal.partitions import PARTS, Partitions
 from service.journal.selection import Reading
 
 #: Where an answer gave something away and names no AMC.
@@ -87,8 +87,13 @@ _ENCODER: Final = msgspec.json.Encoder()
 _DECODER: Final = msgspec.json.Decoder(_Sighting)
 
 
-def list_affected(reading: Reading, sink: Sink, aside: Partitions) -> Listed:
-    """Read everything and write each AMC's people. Raises OSError."""
+def list_affected(
+    reading: Reading,
+    sink: Sink,
+    aside: Partitions,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> Listed:
+    """Read everything and write each AMC's people. `report` is told of the writing. Raises OSError."""
     answers = nothing = fictitious = 0
     broken: dict[str, str] = {}
     for journal, opened in reading.entries():
@@ -101,7 +106,8 @@ def list_affected(reading: Reading, sink: Sink, aside: Partitions) -> Listed:
             except JournalDamaged as error:
                 broken.setdefault(journal, error.detail)
     people: dict[str, int] = {}
-    for part in aside.parts():
+    for number, part in enumerate(aside.parts(), 1):
+        report(number, PARTS)
         for line in _joined(part):
             sink.write(line.amc, _ENCODER.encode(line) + b"\n")
             people[line.amc] = people.get(line.amc, 0) + 1

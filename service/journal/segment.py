@@ -133,8 +133,10 @@ def latest_link(directory: Path, node: str, worker: int) -> Link | None:
 
     Latest is the one that no other names as `previous`: names are made from wall time, which may go back.
     """
+    # In this order: what is pruned meanwhile stands in both, never in neither.
+    paths = segment_paths(directory)
     pruned = {path.stem: path for path in pruned_paths(directory)}
-    paths = [*pruned.values(), *segment_paths(directory)]
+    paths += pruned.values()
     headers = [header for path in paths if (header := peek_header(path)) is not None]
     own = [header for header in headers if (header.node, header.worker) == (node, worker)]
     followed = {header.previous.journal for header in own if header.previous is not None}

@@ -61,8 +61,9 @@ class Reading:
 
     def entries(self) -> Iterator[tuple[str, Opened]]:
         """(segment, entry), oldest segment first; content is None where it stayed sealed. Raises OSError."""
-        self.pruned = [path.stem for path in pruned_paths(self._directory) if self._reaches_into(path)]
+        # In this order: what is pruned meanwhile stands in both, never in neither.
         paths = segment_paths(self._directory)
+        self.pruned = [path.stem for path in pruned_paths(self._directory) if self._reaches_into(path)]
         for number, path in enumerate(paths):
             self._report(number, len(paths))
             try:
@@ -99,7 +100,7 @@ class Reading:
         except FileNotFoundError:
             self.sealed[path.stem] = "its key file is missing"
             return None
-        except KeyRejected as error:
+        except (KeyRejected, SignatureRejected) as error:
             self.sealed[path.stem] = error.detail
             return None
         if journal != path.stem:

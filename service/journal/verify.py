@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -43,27 +43,34 @@ class JournalReport:
 
 
 def verify_journal(
-    directory: Path, keys: Mapping[str, PublicKey], register: RegisterView | None, now: dt.datetime | None = None
+    directory: Path,
+    keys: Mapping[str, PublicKey],
+    register: RegisterView | None,
+    now: dt.datetime | None = None,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> JournalReport:
     """Every segment in a directory, verified with receipt `keys` by kid. Works while they are being written.
 
-    `now` tells whether the time of a pruned segment was over; without it none's was. Raises OSError if a file cannot
-    be read, and `StoreUnavailable` from the register.
+    `now` tells whether the time of a pruned segment was over; without it none's was. `report` is told how many segments
+    are read, of how many. Raises OSError if a file cannot be read, and `StoreUnavailable` from the register.
     """
     # The register first, then the names, then the files: each may only have grown since.
     registered = None if register is None else {segment.journal: segment for segment in register.segments()}
     paths = {path.stem: path for path in [*segment_paths(directory), *pruned_paths(directory)]}
     wanted = _wanted(paths.values(), registered or {})
-    reports = {name: _read(path, keys, wanted.get(name, ()), now) for name, path in sorted(paths.items())}
-    findings = [finding for report in reports.values() for finding in report.findings]
+    reports = {}
+    for number, (name, path) in enumerate(sorted(paths.items())):
+        report(number, len(paths))
+        reports[name] = _read(path, keys, wanted.get(name, ()), now)
+    findings = [finding for one in reports.values() for finding in one.findings]
     findings += _chains(reports)
     if registered is not None:
         findings += _against_register(reports, registered)
     return JournalReport(
         segments=len(reports),
         pruned=sum(path.suffix == HEADS_SUFFIX for path in paths.values()),
-        entries=sum(report.entries for report in reports.values()),
-        batches=sum(report.batches for report in reports.values()),
+        entries=sum(one.entries for one in reports.values()),
+        batches=sum(one.batches for one in reports.values()),
         registered=registered is not None,
         findings=tuple(findings),
     )

@@ -18,6 +18,7 @@ from service.errors import OperatorError
 from service.journal.segment import key_path, segment_paths
 from service.journal.writer import JournalWriter
 from service.keyfiles import KeyUse, load_jwks, load_private, write_new_key
+from service.locks import ALONE, locked
 from service.settings import Home
 from tests.unit.journal.breach import FIRST, HONEST, SECOND, THIEF, Shown, nir, pending
 from tests.unit.journal.journal_node import NOW, ManualClock
@@ -194,3 +195,10 @@ def test_less_than_six_months_is_refused(text: str):
 )
 def test_months_are_those_of_the_calendar(now: str, text: str, before: str):
     assert parse_age(text, dt.datetime.fromisoformat(now)) == dt.datetime.fromisoformat(before)
+
+
+def test_two_do_not_prune_at_once(home: Home, capsys: pytest.CaptureFixture[str]):
+    with locked(home.journal / ".prune.lock", ALONE):
+        assert relais(home, "prune", "--older-than", "12mo") == 1
+    assert "another prune is under way" in capsys.readouterr().err
+    assert len(segment_paths(home.journal)) == 2

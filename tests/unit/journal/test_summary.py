@@ -159,3 +159,13 @@ async def test_a_client_s_name_cannot_break_out_of_the_page(node: Node):
 def test_every_category_has_words_and_a_source(category: Category):
     assert CATEGORIES[category]
     assert category in {*MEMBERS.values(), Category.IDENTITY, Category.STATUS}
+
+
+async def test_a_key_file_of_zeros_leaves_upper_bounds(node: Node):
+    await planted(node)
+    first, _ = segment_paths(node.directory)
+    key_path(first).write_bytes(bytes(key_path(first).stat().st_size))
+    made = report(node, officer(), client=THIEF)
+    assert list(made.sealed) == [first.stem]
+    assert made.broken_off == {}
+    assert made.total.answers == 7
