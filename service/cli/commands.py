@@ -39,7 +39,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "client": "Register, list, suspend and resume those who may ask.",
     "token": "Mint a client's token on the machine that holds its key.",
     "orders": "List the signed chain of every decision; approve or reject what waits for a second person.",
-    "journal": "Check the signed journal of answers.",
+    "journal": "Check the signed journal of answers, report a breach from it, forget what was kept long enough.",
     "receipt": "Check and explain an answer by its receipt.",
     "reconcile": """Once the upstream is back, ask it again what was answered in its place, and report the differences.
 

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import sys
-from pathlib import Path
 
 import msgspec
 from cyclopts import App
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
-from service.control.fleet import FleetStore
-from service.errors import StoreUnavailable
-from service.journal.verify import JournalReport, verify_journal
-from service.keyring import load_receipt_keys
-from service.settings import Home, Settings
+from service.cli.journal_affected import affected
+from service.cli.journal_export import export
+from service.cli.journal_prune import prune
+from service.cli.journal_report import report
+from service.cli.officer import verify_directory
+from service.clock import SystemClock
+from service.journal.verify import JournalReport
 
 app = App(name="journal")
+app.command(report, name="report")
+app.command(affected, name="affected")
+app.command(prune, name="prune")
+app.command(export, name="export")
 
 
 @app.command(name="verify")
@@ -27,44 +32,32 @@ def verify(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int:
     names each damage by cause, segment and entry.
     """
     where, settings = open_home(home)
-    report = verify_directory(where, settings, where.journal)
+    found = verify_directory(where, settings, where.journal, SystemClock().now())
     if json:
-        print_json(_document(report))
+        print_json(_document(found))
     else:
-        _print(report)
-    return Exit.DONE if report.whole else Exit.REFUSED
+        _print(found)
+    return Exit.DONE if found.whole else Exit.REFUSED
 
 
-def verify_directory(home: Home, settings: Settings, directory: Path) -> JournalReport:
-    """The journal in a directory, verified with a home's keys; the home's own is compared with its register."""
-    keys = load_receipt_keys(home, settings)
-    if directory != home.journal:
-        return verify_journal(directory, keys, None)
-    register = FleetStore(home.fleet)
-    try:
-        return verify_journal(directory, keys, register)
-    except StoreUnavailable:
-        return verify_journal(directory, keys, None)
-    finally:
-        register.close()
-
-
-def _document(report: JournalReport) -> dict[str, object]:
-    findings = [{**msgspec.to_builtins(finding), "damages": finding.damages} for finding in report.findings]
+def _document(found: JournalReport) -> dict[str, object]:
+    findings = [{**msgspec.to_builtins(finding), "damages": finding.damages} for finding in found.findings]
     return {
-        "whole": report.whole,
-        "segments": report.segments,
-        "batches": report.batches,
-        "entries": report.entries,
-        "registered": report.registered,
+        "whole": found.whole,
+        "segments": found.segments,
+        "pruned": found.pruned,
+        "batches": found.batches,
+        "entries": found.entries,
+        "registered": found.registered,
         "findings": findings,
     }
 
 
-def _print(report: JournalReport) -> None:
-    for finding in report.findings:
+def _print(found: JournalReport) -> None:
+    for finding in found.findings:
         print(finding, file=sys.stderr if finding.damages else sys.stdout)
-    if not report.registered:
+    if not found.registered:
         print("the register does not answer: a segment cut at a head, or gone, is not noticed now", file=sys.stderr)
-    state = "whole" if report.whole else "DAMAGED"
-    print(f"{state}: {report.entries} entries, {report.batches} heads, {report.segments} segments")
+    state = "whole" if found.whole else "DAMAGED"
+    pruned = f", {found.pruned} of them pruned" if found.pruned else ""
+    print(f"{state}: {found.entries} entries, {found.batches} heads, {found.segments} segments{pruned}")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import resource
 import sys
 from pathlib import Path
 from typing import Annotated, Final
@@ -13,14 +12,12 @@ from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
-from service.cli.journal import verify_directory
+from service.cli.officer import leave_no_core, load_officer, verify_directory
 from service.cli.ordering import parse_since
 from service.cli.progress import Meter
 from service.clock import SystemClock
-from service.errors import KeyRejected, OperatorError
+from service.errors import OperatorError
 from service.journal.entries import instant
-from service.journal.officer import OfficerPrivateKey, parse_officer_private_jwk
-from service.keyfiles import load_jwks
 from service.reconcile.compare import Verdict
 from service.reconcile.progress import About
 from service.reconcile.report import Evidence, Report
@@ -68,8 +65,7 @@ def reconcile(
         at_once=settings.upstream.in_flight,
     )
     client = Client(settings.upstream, upstream_token(where, settings, clock))
-    # A crash must not leave people's questions in a file.
-    resource.setrlimit(resource.RLIMIT_CORE, (0, resource.getrlimit(resource.RLIMIT_CORE)[1]))
+    leave_no_core()
     with Meter() as meter:
         report = Reconciliation(plan, clock).run(client, lambda: _evidence(where, settings, folder), meter.report)
     if json:
@@ -77,17 +73,6 @@ def reconcile(
     else:
         _print(report, plan.out)
     return Exit.DONE
-
-
-def load_officer(path: Path) -> OfficerPrivateKey:
-    """The one officer's private key in a file. Raises `KeyRejected`, OSError."""
-    jwks = load_jwks(path)
-    if len(jwks) != 1:
-        raise KeyRejected(f"{path}: holds {len(jwks)} keys, one is needed")
-    try:
-        return parse_officer_private_jwk(jwks[0])
-    except KeyRejected as error:
-        raise KeyRejected(f"{path}: {error.detail}") from error
 
 
 def _about(since: str | None, until: str | None, upstream: str, now: dt.datetime) -> About:
@@ -98,7 +83,7 @@ def _about(since: str | None, until: str | None, upstream: str, now: dt.datetime
 
 def _evidence(home: Home, settings: Settings, folder: Path) -> Evidence:
     """Whether the journal holds, said at once where it does not: the report then rests on what still opens."""
-    report = verify_directory(home, settings, folder)
+    report = verify_directory(home, settings, folder, SystemClock().now())
     damages = tuple(str(finding) for finding in report.findings if finding.damages)
     if damages:
         print(f"relais: the journal is damaged ({len(damages)} findings): relais journal verify", file=sys.stderr)

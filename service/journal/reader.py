@@ -28,7 +28,7 @@ from service.journal.entries import (
     parse_header_line,
     unverified_payload,
 )
-from service.journal.segment import file_digest, key_path, lines, segment_path
+from service.journal.segment import file_digest, heads_path, key_path, lines, segment_path
 from service.journal.span import Span, Tear
 from service.jwk import PublicKey
 from service.jws import peek_kid, verify_compact
@@ -39,7 +39,7 @@ class SegmentReport:
     """What one segment holds up to its last whole head, and what is wrong with it.
 
     `heads` gives the number of entries up to each head that was asked for and found (by SHA-256 of its JWS; the
-    header counts as a head of none).
+    header counts as a head of none). `last_at` is when the last of them was made, the header's where there is none.
     """
 
     name: str
@@ -47,6 +47,7 @@ class SegmentReport:
     header_sha256: str = ""
     entries: int = 0
     batches: int = 0
+    last_at: str = ""
     heads: dict[str, int] = field(default_factory=dict)
     findings: list[Finding] = field(default_factory=list)
 
@@ -75,6 +76,8 @@ def find_head(directory: Path, token: str) -> Position | None:
     if not set(head.journal) <= set("0123456789abcdef-"):
         return None
     path = segment_path(directory, head.journal)
+    if not path.is_file():
+        path = heads_path(path)
     if not path.is_file():
         return None
     wanted = HEAD_LINE + token.encode("ascii") + b'"}\n'
@@ -117,6 +120,7 @@ class _SegmentReader:
             else:
                 self._span.take(number, line, self._gaps)
         self._finish(torn)
+        self._report.last_at = self._at
         return self._report
 
     def _add(self, cause: Cause, text: str, *place: int) -> None:

@@ -1,7 +1,8 @@
 """A segment's two files: `<journal id>.jsonl` and `<journal id>.key`. The only module that writes them.
 
 A segment is created whole (key file, then header, each renamed into place), then only appended to. Nothing ever
-rewrites or shortens it: what a crash leaves behind its last whole head is evidence, and is reported.
+rewrites or shortens it: what a crash leaves behind its last whole head is evidence, and is reported. When its time is
+over, `<journal id>.heads` takes the place of both (`prune`).
 """
 
 from __future__ import annotations
@@ -32,6 +33,7 @@ from service.journal.entries import (
 
 SEGMENT_SUFFIX: Final = ".jsonl"
 KEY_SUFFIX: Final = ".key"
+HEADS_SUFFIX: Final = ".heads"
 _PARIS: Final = ZoneInfo("Europe/Paris")
 _BLOCK_BYTES: Final = 256 * 1024
 
@@ -78,6 +80,16 @@ def segment_paths(directory: Path) -> list[Path]:
     return sorted(directory.glob(f"*{SEGMENT_SUFFIX}"))
 
 
+def heads_path(segment: Path) -> Path:
+    """Where the header and heads of a segment lie once it is pruned."""
+    return segment.with_suffix(HEADS_SUFFIX)
+
+
+def pruned_paths(directory: Path) -> list[Path]:
+    """The heads of all pruned segments in a directory, oldest first."""
+    return sorted(directory.glob(f"*{HEADS_SUFFIX}"))
+
+
 def file_digest(path: Path) -> str:
     """SHA-256 of a small file, as a header names its key file."""
     return sha256_b64u(path.read_bytes())
@@ -121,13 +133,19 @@ def latest_link(directory: Path, node: str, worker: int) -> Link | None:
 
     Latest is the one that no other names as `previous`: names are made from wall time, which may go back.
     """
-    headers = [header for path in segment_paths(directory) if (header := peek_header(path)) is not None]
+    # In this order: what is pruned meanwhile stands in both, never in neither.
+    paths = segment_paths(directory)
+    pruned = {path.stem: path for path in pruned_paths(directory)}
+    paths += pruned.values()
+    headers = [header for path in paths if (header := peek_header(path)) is not None]
     own = [header for header in headers if (header.node, header.worker) == (node, worker)]
     followed = {header.previous.journal for header in own if header.previous is not None}
     ends = sorted(header.journal for header in own if header.journal not in followed)
     if not ends:
         return None
-    return Link(head=last_whole_head(segment_path(directory, ends[-1])), journal=ends[-1])
+    latest = segment_path(directory, ends[-1])
+    head = last_whole_head(latest) if latest.is_file() else _last_head(pruned[ends[-1]])
+    return Link(head=head, journal=ends[-1])
 
 
 def peek_header(path: Path) -> Header | None:
@@ -161,6 +179,26 @@ def last_whole_head(path: Path) -> str:
             batch = []
             token, digest = _peek_head(line)
     raise JournalDamaged(f"{path.name} has no header")
+
+
+def last_recorded(pruned: Path) -> str:
+    """When the last head of a pruned segment was made, unverified; the header's where there is none."""
+    line = _last_line(pruned)[:-1]
+    if line.startswith(HEAD_LINE):
+        return parse_head(unverified_payload(parse_head_line(line))).at
+    return parse_header(unverified_payload(parse_header_line(line))).at
+
+
+def _last_head(path: Path) -> str:
+    """SHA-256 of the JWS in the last line of a pruned segment: its last head, else its header."""
+    line = _last_line(path)[:-1]
+    token = parse_head_line(line) if line.startswith(HEAD_LINE) else parse_header_line(line)
+    return sha256_b64u(token.encode("ascii"))
+
+
+def _last_line(path: Path) -> bytes:
+    with path.open("rb") as file:
+        return next(_whole_lines_backward(file), b"")
 
 
 def _peek_head(line: bytes) -> tuple[str, str]:

@@ -7,24 +7,30 @@ it does not prove: that the answers were true, nor anything about a tail that no
 
 from __future__ import annotations
 
+import datetime as dt
 from collections import defaultdict
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from service.journal.damage import Cause, Finding
 from service.journal.entries import Link
+from service.journal.pruned import read_pruned
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.register import RegisteredSegment, RegisterView
-from service.journal.segment import peek_header, segment_paths
+from service.journal.segment import HEADS_SUFFIX, peek_header, pruned_paths, segment_paths
 from service.jwk import PublicKey
 
 
 @dataclass(frozen=True, slots=True)
 class JournalReport:
-    """Outcome for a directory; `registered` is False when the register could not be compared."""
+    """Outcome for a directory; `registered` is False when the register could not be compared.
+
+    Of the `segments`, `pruned` are heads only: their count and order are proved, their entries are gone.
+    """
 
     segments: int
+    pruned: int
     entries: int
     batches: int
     registered: bool
@@ -36,30 +42,47 @@ class JournalReport:
         return not any(finding.damages for finding in self.findings)
 
 
-def verify_journal(directory: Path, keys: Mapping[str, PublicKey], register: RegisterView | None) -> JournalReport:
+def verify_journal(
+    directory: Path,
+    keys: Mapping[str, PublicKey],
+    register: RegisterView | None,
+    now: dt.datetime | None = None,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
+) -> JournalReport:
     """Every segment in a directory, verified with receipt `keys` by kid. Works while they are being written.
 
-    Raises OSError if a file cannot be read, and `StoreUnavailable` from the register.
+    `now` tells whether the time of a pruned segment was over; without it none's was. `report` is told how many segments
+    are read, of how many. Raises OSError if a file cannot be read, and `StoreUnavailable` from the register.
     """
     # The register first, then the names, then the files: each may only have grown since.
     registered = None if register is None else {segment.journal: segment for segment in register.segments()}
-    paths = segment_paths(directory)
-    wanted = _wanted(paths, registered or {})
-    reports = {path.stem: read_segment(path, keys, wanted.get(path.stem, ())) for path in paths}
-    findings = [finding for report in reports.values() for finding in report.findings]
+    paths = {path.stem: path for path in [*segment_paths(directory), *pruned_paths(directory)]}
+    wanted = _wanted(paths.values(), registered or {})
+    reports = {}
+    for number, (name, path) in enumerate(sorted(paths.items())):
+        report(number, len(paths))
+        reports[name] = _read(path, keys, wanted.get(name, ()), now)
+    findings = [finding for one in reports.values() for finding in one.findings]
     findings += _chains(reports)
     if registered is not None:
         findings += _against_register(reports, registered)
     return JournalReport(
         segments=len(reports),
-        entries=sum(report.entries for report in reports.values()),
-        batches=sum(report.batches for report in reports.values()),
+        pruned=sum(path.suffix == HEADS_SUFFIX for path in paths.values()),
+        entries=sum(one.entries for one in reports.values()),
+        batches=sum(one.batches for one in reports.values()),
         registered=registered is not None,
         findings=tuple(findings),
     )
 
 
-def _wanted(paths: Sequence[Path], registered: Mapping[str, RegisteredSegment]) -> dict[str, set[str]]:
+def _read(path: Path, keys: Mapping[str, PublicKey], wanted: Collection[str], now: dt.datetime | None) -> SegmentReport:
+    if path.suffix == HEADS_SUFFIX:
+        return read_pruned(path, keys, wanted, now)
+    return read_segment(path, keys, wanted)
+
+
+def _wanted(paths: Iterable[Path], registered: Mapping[str, RegisteredSegment]) -> dict[str, set[str]]:
     """Hashes of heads to look out for, by the segment that should hold them."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for path in paths:

@@ -120,6 +120,7 @@ def test_a_whole_journal_exits_0(home: Home, capsys: pytest.CaptureFixture[str])
     assert json.loads(capsys.readouterr().out) == {
         "whole": True,
         "segments": 1,
+        "pruned": 0,
         "batches": 1,
         "entries": 3,
         "registered": True,

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from service.cli.main import _run
+from service.cli.officer import load_officer
 from service.cli.ordering import parse_since
-from service.cli.reconcile import load_officer
 from service.errors import KeyRejected, OperatorError
 from service.keyfiles import KeyUse, write_new_key
 from service.settings import Home

@@ -16,8 +16,12 @@ from service.cli.exits import Exit
 from service.control.format import Kind, Order
 from service.control.history import Filters
 from service.control.proposals import Proposal
+from service.journal.affected import Affected
 from service.journal.damage import REMARKS, Cause
+from service.journal.disclosure import Category
 from service.journal.receipt import ReceiptFault
+from service.journal.summary import People, Summary
+from service.journal.summary import Report as BreachReport
 from service.reconcile.compare import Verdict as VerdictOfContract
 from service.reconcile.journals import Left
 from service.reconcile.recorded import Place
@@ -199,6 +203,16 @@ def test_every_verdict_and_member_of_a_reconciliation_stands():
     assert set(named(page["report.json"])) == set(Report.__struct_fields__)
     for name in (*Amc.__struct_fields__, *Evidence.__struct_fields__, *Place.__struct_fields__, *Left):
         assert f"`{name}`" in page["report.json"], name
+
+
+def test_every_category_and_member_of_a_breach_report_stands():
+    page = sections("breach.md")
+    report, concerned = page["The report"], page["The people concerned"]
+    assert {row[0].strip("`") for row in rows(report)} >= {category.value for category in Category}
+    for name in (*BreachReport.__struct_fields__, *Summary.__struct_fields__, *People.__struct_fields__):
+        assert f"`{name}`" in report, name
+    for name in Affected.__struct_fields__:
+        assert f"`{name}`" in concerned, name
 
 
 def test_every_fault_of_a_receipt_stands():
