@@ -2,7 +2,7 @@
 
 Nobody here exists. The month begins on a Monday. It has what makes honest pharmacies look odd: the Monday rush, duty
 nights and Sundays with strangers at the counter, weeks of duty in the country, three pharmacies at one address with
-the same customers, a pharmacy near a frontier whose patients are often unknown, one that closes for a week, one that
+the same customers, one that never closes, a pharmacy near a frontier whose patients are often unknown, one that closes for a week, one that
 joins late, one that moves from a hub to a key of its own, a wave of flu in one region, a bad snapshot for a day.
 """
 
@@ -46,7 +46,7 @@ class Ask(NamedTuple):
 class Pharmacy(NamedTuple):
     """An ordinary pharmacy: lookups on a usual day, where it lies, how often it asks for somebody unknown."""
 
-    index: int
+    number: int
     finess: str
     client: str
     daily: float
@@ -60,6 +60,7 @@ class Pharmacy(NamedTuple):
     closed: range
     joins: int
     moves: bool
+    never_closes: bool
 
 
 def _mix(value: int) -> int:
@@ -111,7 +112,7 @@ class Month:
         """All questions of a day and of the night after it, in order."""
         asks: list[Ask] = []
         for pharmacy in self.pharmacies:
-            chance = random.Random((self._seed * 1_000 + day) * 100_000 + pharmacy.index)
+            chance = random.Random((self._seed * 1_000 + day) * 100_000 + pharmacy.number)
             if day < pharmacy.joins or day in pharmacy.closed:
                 continue
             for second, strange in _visits(pharmacy, day, chance):
@@ -127,7 +128,7 @@ def _pharmacy(index: int, chance: random.Random) -> Pharmacy:
     rural = (index // _SECTOR) % 10 == 0
     start = chance.randrange(3, 20)
     return Pharmacy(
-        index=index,
+        number=index,
         finess=f"99{index:07d}",
         client=f"pharmacy-{index:05d}",
         daily=min(daily, 60.0) if rural else daily,
@@ -141,13 +142,14 @@ def _pharmacy(index: int, chance: random.Random) -> Pharmacy:
         closed=range(start, start + 6) if index % 25 == 7 else range(0),
         joins=_JOIN_DAY if index % 60 == 11 else 0,
         moves=index % 10 == 3,
+        never_closes=index % 200 == 50,
     )
 
 
 def on_duty(pharmacy: Pharmacy, day: int) -> bool:
     """Whether it is this pharmacy's turn to stay open: a day in towns, a week in the country."""
     turn = day // 7 if pharmacy.rural else day
-    return (turn + pharmacy.sector) % _SECTOR == pharmacy.index % _SECTOR
+    return (turn + pharmacy.sector) % _SECTOR == pharmacy.number % _SECTOR
 
 
 def _visits(pharmacy: Pharmacy, day: int, chance: random.Random) -> Iterator[tuple[int, bool]]:
@@ -159,9 +161,10 @@ def _visits(pharmacy: Pharmacy, day: int, chance: random.Random) -> Iterator[tup
     weights = _MONDAY_WEIGHTS if weekday == 0 else _HOUR_WEIGHTS
     for hour in chance.choices(_OPEN_HOURS, weights, k=poisson(chance, daily * _WEEKDAY[weekday])):
         yield hour * _HOUR + chance.randrange(_HOUR), False
-    if not on_duty(pharmacy, day):
+    duty = on_duty(pharmacy, day)
+    if not duty and not pharmacy.never_closes:
         return
-    if weekday == 6:
+    if duty and weekday == 6:
         for hour in chance.choices(_OPEN_HOURS, _HOUR_WEIGHTS, k=poisson(chance, max(60, 1.3 * pharmacy.daily))):
             yield hour * _HOUR + chance.randrange(_HOUR), True
     nightly = 6 if pharmacy.rural else min(45, max(12, 0.35 * pharmacy.daily))
@@ -188,7 +191,7 @@ def _visit(pharmacy: Pharmacy, day: int, second: int, chance: random.Random, *, 
         nir, birth_date = somebody(_customer(pharmacy, day, chance), home)
     share = pharmacy.unknown * (1.8 if strange else 1.0)
     if day == BAD_DAY and second // _HOUR in _BAD_HOURS:
-        share = 0.2 + 0.5 * (_mix(pharmacy.index) % 100) / 100
+        share = 0.2 + 0.5 * (_mix(pharmacy.number) % 100) / 100
     client = "hub-0" if pharmacy.moves and day < _MOVE_DAY else pharmacy.client
     at = day * DAY + second
     if chance.random() >= share:

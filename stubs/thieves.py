@@ -46,7 +46,7 @@ def _stolen(
 ) -> Iterator[Ask]:
     """People of a stolen list, from all over the country, each once; a share of the birth dates is wrong."""
     for number, second in enumerate(times):
-        nir, birth_date = somebody(_STOLEN + (pharmacy.index * 100 + list_) * 1_000_000 + number)
+        nir, birth_date = somebody(_STOLEN + (pharmacy.number * 100 + list_) * 1_000_000 + number)
         unknown = chance.random() < wrong
         date = wrong_date(birth_date, chance) if unknown else birth_date
         yield Ask(second, pharmacy.finess, client or pharmacy.client, nir, date, unknown=unknown)
@@ -76,7 +76,8 @@ def _leaked_neighbours(victims: Sequence[Pharmacy], first: int, days: int, chanc
     for number, second in enumerate(_every(first, days, 180, _OPEN)):
         nir, birth_date = somebody(_STOLEN + number // 40)
         order = 1 + (number % 40) * 7
-        yield Ask(second, victims[0].finess, victims[0].client, f"{nir[:10]}{order:03d}", birth_date, unknown=False)
+        unknown = chance.random() < 0.03
+        yield Ask(second, victims[0].finess, victims[0].client, f"{nir[:10]}{order:03d}", birth_date, unknown=unknown)
 
 
 def _random(victims: Sequence[Pharmacy], first: int, days: int, chance: random.Random) -> Iterator[Ask]:
@@ -150,8 +151,11 @@ def _sawtooth(victims: Sequence[Pharmacy], first: int, days: int, chance: random
 
 
 def _canary(victims: Sequence[Pharmacy], first: int, days: int, chance: random.Random) -> Iterator[Ask]:
-    for ask in _stolen(victims[0], _every(first, days, 1_200, _OPEN), chance):
-        yield ask._replace(canary=chance.random() * CANARY_ONE_IN < 1)
+    planted = 0
+    for number, ask in enumerate(_stolen(victims[0], _every(first, days, 1_200, _OPEN), chance)):
+        if number % CANARY_ONE_IN == 0:
+            planted = number + chance.randrange(CANARY_ONE_IN)
+        yield ask._replace(canary=number == planted)
 
 
 def _tricked(victims: Sequence[Pharmacy], first: int, days: int, chance: random.Random) -> Iterator[Ask]:

@@ -19,6 +19,8 @@ from service.access.marks import NUMBERS, PERSONS, Mark
 #: Clients of one FINESS that are told apart on its sheet; more than that count as one more.
 MAX_CLIENTS: Final = 8
 OTHERS: Final = "*"
+#: Local hours at which only pharmacies on duty, and the few that never close, have anybody at the counter.
+NIGHT_HOURS: Final = frozenset({22, 23, 0, 1, 2, 3, 4, 5})
 
 
 def local_hour(paris: dt.datetime) -> int:
@@ -29,8 +31,8 @@ def local_hour(paris: dt.datetime) -> int:
 class Sums(msgspec.Struct, gc=False):
     """Answers in some span of time, and what was remarkable about them.
 
-    `strangers` are people never asked for before, `near` numbers whose block had been asked for already; both are
-    estimates without bias, since bits collide.
+    `strangers` are people never asked for before, `night` those of them asked for at night, `near` numbers whose block
+    had been asked for already: all three are estimates without bias, since bits collide.
     """
 
     lookups: int = 0
@@ -38,20 +40,22 @@ class Sums(msgspec.Struct, gc=False):
     canaries: int = 0
     numbers: int = 0
     strangers: float = 0.0
+    night: float = 0.0
     near: float = 0.0
 
     def clear(self) -> None:
         """Start anew."""
         self.lookups = self.unknown = self.canaries = self.numbers = 0
-        self.strangers = self.near = 0.0
+        self.strangers = self.night = self.near = 0.0
 
-    def add(self, mark: Mark, *, number: int, stranger: float, near: float) -> None:
+    def add(self, mark: Mark, *, number: int, stranger: float, night: float, near: float) -> None:
         """One more answer."""
         self.lookups += 1
         self.unknown += mark.unknown
         self.canaries += mark.canary
         self.numbers += number
         self.strangers += stranger
+        self.night += night
         self.near += near
 
 
@@ -79,15 +83,17 @@ class Bits(msgspec.Struct, gc=False):
 class Habit(msgspec.Struct, gc=False):
     """What is usual for a pharmacy, as multiples of the fleet's mean on the same days; `unknown` is a share.
 
-    `days` counts those it was learnt from. `carried` is the excess of strangers left from the days before, in usual
-    days (a cumulative sum: Page, 1954).
+    `days` counts those it was learnt from; `nights` is a number of strangers. `carried` is the excess of strangers left
+    from the days before, in usual days, `carried_nights` that of the nights, in people (cumulative sums: Page, 1954).
     """
 
     days: int = 0
     lookups: float = 0.0
     strangers: float = 0.0
     unknown: float = 0.0
+    nights: float = 0.0
     carried: float = 0.0
+    carried_nights: float = 0.0
 
 
 class Sheet(msgspec.Struct, gc=False):
@@ -118,8 +124,9 @@ class Sheet(msgspec.Struct, gc=False):
         if number:
             chance = self.blocks.count / NUMBERS
             near = -chance if self.blocks.set(mark.block) else 1 - chance
+        night = stranger if self.hour % 24 in NIGHT_HOURS else 0.0
         for sums in (self.this_hour, self.today, *fleet):
-            sums.add(mark, number=number, stranger=stranger, near=near)
+            sums.add(mark, number=number, stranger=stranger, night=night, near=near)
         name = client if client in self.clients or len(self.clients) < MAX_CLIENTS else OTHERS
         self.clients[name] = self.clients.get(name, 0) + 1
 
@@ -137,8 +144,10 @@ class Sheet(msgspec.Struct, gc=False):
         self.clients.clear()
 
     def forget_people(self) -> None:
-        """The key of the period has changed: old places mean nothing."""
+        """The key of the period has changed: old places mean nothing, and whoever is asked for is a stranger."""
         self.people.clear()
+        self.habit.strangers = self.habit.lookups
+        self.habit.carried = 0.0
 
 
 class FleetDay(msgspec.Struct, frozen=True, gc=False):

@@ -119,7 +119,7 @@ class Sentinel:
         self._cases.pop(finess, None)
         sheet = self._sheets.get(finess)
         if sheet is not None:
-            sheet.habit.carried = 0.0
+            sheet.habit.carried = sheet.habit.carried_nights = 0.0
             sheet.begin_day(sheet.hour)
 
     def _current(self, finess: str) -> Sheet:

@@ -32,6 +32,7 @@ class Rule(StrEnum):
     PACE = "pace"
     NEIGHBOURS = "neighbours"
     STRANGERS = "strangers"
+    NIGHTS = "nights"
 
 
 class Steps(msgspec.Struct, frozen=True):
@@ -68,11 +69,17 @@ class Thresholds(msgspec.Struct, frozen=True):
     #: People never asked for before, beyond `1 + drift` times the expected, in usual days summed over days. While the
     #: fleet has not done `working_share` of a usual day, a day adds `day_most` at most: a Sunday on duty is two usual
     #: days. A usual day has `least_day` strangers at least.
-    strangers: Steps = Steps(0.9, 1.2, 1.5)
+    strangers: Steps = Steps(0.9, 1.35, 1.6)
     drift: float = 0.3
     day_most: float = 0.7
     working_share: float = 0.4
-    least_day: float = 40.0
+    least_day: float = 60.0
+    #: Of what was in excess on the days before, so much still counts on the next.
+    kept: float = 0.9
+    #: The same of the nights, in people: beyond `nights_free` and `nights_factor` times the learnt, each night.
+    nights: Steps = Steps(45, 65, 85)
+    nights_free: float = 8.0
+    nights_factor: float = 1.5
     #: Until a habit is learnt from so many days, a pharmacy may be so many times the fleet's mean.
     learning_days: int = 3
     unlearnt: float = 3.0
@@ -100,6 +107,7 @@ def findings(sheet: Sheet, fleet: Fleet, limits: Thresholds = DEFAULT) -> list[F
         _pace(sheet, fleet, limits),
         _neighbours(sheet, fleet, limits),
         _strangers(sheet, fleet, limits),
+        _nights(sheet, fleet, limits),
     )
     return [finding for finding in found if finding is not None]
 
@@ -162,6 +170,21 @@ def _strangers(sheet: Sheet, fleet: Fleet, limits: Thresholds) -> Finding | None
     own = sheet.today.strangers
     expected = expected_strangers(sheet, _mean_of_others(fleet.today.strangers, own, fleet), limits)
     return Finding(Rule.STRANGERS, step, round(own, 1), round(expected, 1), round(excess, 2))
+
+
+def _nights(sheet: Sheet, fleet: Fleet, limits: Thresholds) -> Finding | None:
+    own = sheet.today.night
+    expected = max(
+        expected_nights(sheet, limits), limits.nights_factor * _mean_of_others(fleet.today.night, own, fleet)
+    )
+    excess = sheet.habit.carried_nights + own - expected
+    step = limits.nights.step(excess)
+    return Finding(Rule.NIGHTS, step, round(own, 1), round(expected, 1), round(excess, 1)) if step else None
+
+
+def expected_nights(sheet: Sheet, limits: Thresholds) -> float:
+    """How many people never asked for before a pharmacy may have in the night hours of a day."""
+    return limits.nights_free + limits.nights_factor * sheet.habit.nights
 
 
 def day_of_strangers(sheet: Sheet, fleet: Fleet, limits: Thresholds) -> float:
