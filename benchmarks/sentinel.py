@@ -115,14 +115,14 @@ class Simulation:
         tick = hour = 0
         for ask in asks:
             if ask.second // TICK_SECONDS != tick:
-                self.judge(ask.second)
+                self.act(self.sentinel.judge(ask.second))
                 tick = ask.second // TICK_SECONDS
             if ask.second // 3600 != hour:
                 hour = ask.second // 3600
-                self.sentinel.begin_hour(FIRST_DAY * 24 + hour)
+                self.act(self.sentinel.begin_hour(FIRST_DAY * 24 + hour, ask.second))
             if self.admit(ask):
                 self.count(ask)
-        self.judge((day + 1) * DAY)
+        self.act(self.sentinel.judge((day + 1) * DAY))
 
     def admit(self, ask: Ask) -> bool:
         if ask.finess in self.suspended:
@@ -149,8 +149,8 @@ class Simulation:
             if not ask.unknown:
                 thief.read.add((ask.nir, ask.birth_date))
 
-    def judge(self, now: int) -> None:
-        for action in self.sentinel.judge(now):
+    def act(self, actions: list[Action]) -> None:
+        for action in actions:
             if action.held is None and action.step is Step.SUSPEND:
                 self.suspended.add(action.finess)
             if action.held is None and action.step is Step.SLOW:

@@ -2,8 +2,9 @@
 
 Nobody here exists. The month begins on a Monday. It has what makes honest pharmacies look odd: the Monday rush, duty
 nights and Sundays with strangers at the counter, weeks of duty in the country, three pharmacies at one address with
-the same customers, one that never closes, a pharmacy near a frontier whose patients are often unknown, one that closes for a week, one that
-joins late, one that moves from a hub to a key of its own, a wave of flu in one region, a bad snapshot for a day.
+the same customers, one that never closes, one near a frontier whose patients are often unknown, one that closes for a
+week, one that joins late, one that moves from a hub to a key of its own, a wave of flu in one region, a bad snapshot
+for a day.
 """
 
 from __future__ import annotations

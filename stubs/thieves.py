@@ -121,7 +121,7 @@ def _ramp(victims: Sequence[Pharmacy], first: int, days: int, chance: random.Ran
             times += sorted(
                 day * DAY + chance.randrange(9 * _HOUR, 19 * _HOUR) for _ in range(round(share * pharmacy.daily))
             )
-            share *= 1.15
+            share *= 1.2
     return _stolen(pharmacy, iter(times), chance, wrong=pharmacy.unknown)
 
 
@@ -187,7 +187,7 @@ STRATEGIES: Final = (
     Strategy("spread", "over four identities of one pharmacy and all hours, two an hour each", _spread),
     Strategy("night", "twelve an hour, midnight to six, every night", _night),
     Strategy("mimic", "at the hours of the pharmacy, four fifths of its own pace on top of it", _mimic),
-    Strategy("ramp", "a tenth of its pace on top, 15 % more each day, to become a habit", _ramp),
+    Strategy("ramp", "a tenth of its pace on top, a fifth more each day, to become a habit", _ramp),
     Strategy("hub", "a hub's key, three pharmacies of its list, 24 an hour each", _hub, 3),
     Strategy("key", "a pharmacy's own key, 40 an hour over midday, while the pharmacy works", _key),
     Strategy("sawtooth", "forty in ten seconds at each full hour, day and night", _sawtooth),

@@ -184,6 +184,11 @@ class Fleet:
         self.hour = hour
         self.this_hour.clear()
 
+    def forget_people(self) -> None:
+        """The key of the period has changed: on a usual day of the next one, all who are asked for are strangers."""
+        self.days = {day: FleetDay(means.lookups, means.lookups) for day, means in self.days.items()}
+        self._most = FleetDay(self._most.lookups, self._most.lookups)
+
     def usual_day(self) -> FleetDay:
         """The means of an ordinary working day: the most of the last days, or today where there are none."""
         if self.days:

@@ -88,14 +88,18 @@ class Sentinel:
         case = self._cases.get(finess)
         return Step.NONE if case is None else case.step
 
-    def begin_hour(self, hour: int) -> None:
-        """Come to an hour (`counters.local_hour`): the fleet's counters start anew, the sheets' when next asked."""
-        if hour > self.fleet.hour:
-            self.fleet.advance(hour)
-            self._suspects = {rule: set() for rule in Rule}
+    def begin_hour(self, hour: int, now: float, watch_reports: frozenset[str] = frozenset()) -> list[Action]:
+        """Judge what is left of the hour before and come to `hour` (`counters.local_hour`); the steps that are due."""
+        if hour <= self.fleet.hour:
+            return []
+        actions = self.judge(now, watch_reports)
+        self.fleet.advance(hour)
+        self._suspects = {rule: set() for rule in Rule}
+        return actions
 
     def begin_period(self) -> None:
         """The marks' period key has changed."""
+        self.fleet.forget_people()
         for sheet in self._sheets.values():
             sheet.forget_people()
 

@@ -26,10 +26,10 @@ class Town:
         for number in range(times):
             self.sentinel.count(client or f"c-{finess}", finess, self.mark(unknown=number < unknown, block=block))
 
-    def pass_hour(self, hours: int = 1) -> None:
+    def pass_hour(self, hours: int = 1) -> list[Action]:
         self.hour += hours
         self.now += 3_600 * hours
-        self.sentinel.begin_hour(self.hour)
+        return self.sentinel.begin_hour(self.hour, self.now)
 
     def judge(self, watch_reports: frozenset[str] = frozenset()) -> list[Action]:
         self.now += 10
@@ -42,10 +42,8 @@ class Town:
         for _ in range(8):
             for finess in self.names:
                 self.ask(finess, asked // 8, unknown=self.chance.random() < unknown / 8)
-            actions += self.judge()
-            self.pass_hour()
-        self.pass_hour(7)
-        return actions
+            actions += self.pass_hour()
+        return actions + self.pass_hour(7)
 
 
 def settled(pharmacies: int = 40, policy: Policy | None = None) -> Town:
@@ -262,3 +260,21 @@ def test_when_the_period_ends_everybody_is_new_and_nobody_a_suspect():
     for finess in town.names:
         town.ask(finess, 20)
     assert town.judge() == []
+
+
+def test_what_was_asked_in_the_last_seconds_of_a_day_is_judged():
+    town = settled()
+    town.sentinel.count("c", THIEF, town.mark(canary=True))
+    (action,) = town.pass_hour(24)
+    assert action.step is Step.SUSPEND
+
+
+def test_an_hour_that_is_over_is_not_held_against_a_fleet_that_has_not_asked_yet():
+    town = settled()
+    for finess in town.names:
+        town.ask(finess, 55, unknown=14)
+    assert town.judge() == []
+    town.ask(THIEF, 5)
+    assert town.pass_hour() == []
+    assert town.judge() == []
+    assert town.pass_hour() == []
