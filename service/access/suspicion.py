@@ -63,6 +63,8 @@ class Thresholds(msgspec.Struct, frozen=True):
     pace_floor: float = 60.0
     pace_margin: float = 20.0
     pace_factor: float = 3.0
+    #: The share of a usual day that a usual hour has: so much a pharmacy may ask on duty, though the fleet rests.
+    usual_hour: float = 0.1
     #: Numbers of a block asked for already that day, beyond twice the fleet's share; at least `near_share` of all.
     neighbours: Steps = Steps(15, 22, 30)
     near_share: float = 0.12
@@ -144,7 +146,8 @@ def _pace(sheet: Sheet, fleet: Fleet, limits: Thresholds) -> Finding | None:
     if lookups < limits.pace_floor:
         return None
     others = _mean_of_others(fleet.this_hour.lookups, lookups, fleet)
-    expected = _multiple(sheet.habit.lookups, sheet, limits) * others
+    usual = limits.usual_hour * fleet.usual_day().lookups
+    expected = _multiple(sheet.habit.lookups, sheet, limits) * max(others, usual)
     most = max(limits.pace_floor, limits.pace_margin + limits.pace_factor * expected)
     step = limits.pace.step(lookups / most)
     return Finding(Rule.PACE, step, lookups, round(expected, 1), round(lookups / most, 2)) if step else None

@@ -132,6 +132,20 @@ def test_one_day_of_duty_while_the_others_rest_is_not_acted_upon():
     assert [action for action in actions if action.step > Step.NOTE] == []
 
 
+def test_a_large_pharmacy_on_duty_is_not_slowed_though_the_fleet_rests():
+    town = Town(40)
+    for day in range(5):
+        town.pass_hour(24 * (day + 1) + 9 - (town.hour - HOUR))
+        for _ in range(8):
+            for finess in town.names:
+                town.ask(finess, 13)
+            town.ask(THIEF, 26)
+            town.pass_hour()
+    town.pass_hour(24 - town.hour % 24 + 17)
+    town.ask(THIEF, 90)
+    assert [action for action in town.judge() if action.step > Step.NOTE] == []
+
+
 def test_identities_of_one_pharmacy_are_counted_together_and_all_meant():
     town = settled()
     for client in ("key", "till", "hub-1", "hub-2"):
