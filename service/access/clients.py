@@ -6,6 +6,7 @@ thumbprint, so that replacing a key always changes its `kid` and a token by the 
 
 from __future__ import annotations
 
+import contextlib
 import math
 import re
 from collections.abc import Iterable, Mapping
@@ -16,7 +17,7 @@ import msgspec
 
 from service.errors import InvalidField, KeyRejected
 from service.identifiers import check_finess, is_client_id
-from service.jwk import PublicKey, parse_public_jwk
+from service.jwk import PublicKey, parse_public_jwk, thumbprint
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
 MAX_KEYS: Final = 16
@@ -190,6 +191,15 @@ def client_members(client_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         {**jwk, "kid": key.kid, "alg": key.alg} for jwk, key in zip(members["keys"], client.keys.values(), strict=True)
     ]
     return {"id": client_id, **members, "keys": keys}
+
+
+def key_ids(body: Mapping[str, Any]) -> frozenset[str]:
+    """The kids of a registration's keys, computed from their members alone: thousands of bodies are compared."""
+    kids: set[str] = set()
+    for jwk in body.get("keys", ()):
+        with contextlib.suppress(KeyError, TypeError):
+            kids.add(thumbprint(jwk))
+    return frozenset(kids)
 
 
 class Registration(Protocol):

@@ -16,6 +16,7 @@ HomeOption = Annotated[Path, Parameter(name="--home", env_var="RELAIS_HOME", hel
 JsonOption = Annotated[
     bool, Parameter(name="--json", negative="", show_default=False, help="Print one JSON document for machines.")
 ]
+ReasonOption = Annotated[str, Parameter(help="Why; kept for ever, so no personal data.")]
 DEFAULT_HOME = Path(".relais")
 #: The uid of whoever logged in, kept by the kernel through sudo and su (proc(5)).
 _LOGIN_UID: Final = Path("/proc/self/loginuid")
