@@ -2,6 +2,8 @@ from __future__ import annotations
 
 import datetime as dt
 import json
+import re
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -198,3 +200,13 @@ def test_the_allowed_numbers_are_lines():
             parse_allowed(text)
     with pytest.raises(InvalidField, match="line 2"):
         parse_allowed("750012346\n75\n")
+
+
+def test_the_documentations_lines_sign_a_list_that_is_opened():
+    page = Path(__file__).parents[3] / "docs" / "clients.md"
+    found = re.search(r"^```python\n(.*?)^```$", page.read_text("utf-8"), re.MULTILINE | re.DOTALL)
+    assert found is not None
+    names: dict[str, Any] = {}
+    exec(found[1], names)  # noqa: S102 - the page's own code
+    made = names["sign_list"]([entry()], "editor", "ici", private_jwk(VENDOR_KEY.key))
+    assert open_vendor_list(made, vendor(), "ici", dt.datetime.now(dt.UTC)).entries == (entry(),)
