@@ -92,7 +92,8 @@ def check_unchanged(items: Iterable[Item], state: State, version: int) -> None:
 
 def list_clause(items: Iterable[Item]) -> str:
     """What a list loosens, in one clause."""
-    return f"{len({item.scope for item in items})} clients would be registered"
+    number = len({item.scope for item in items})
+    return f"{number} client{'s'[: number != 1]} would be registered"
 
 
 def list_body(heading: Intent, items: Sequence[Item], digest: str, state: State) -> Mapping[str, Any]:

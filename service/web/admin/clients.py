@@ -45,6 +45,8 @@ class ClientBody(Reasoned):
     watch: Text = Watch.ENFORCE.value
 
 
+#: What a limit may replace.
+_LIMITED: Final = ("daily", "burst", "unknown", "watch")
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
 
 
@@ -142,11 +144,13 @@ def _tag(client_id: str, known: ClientState) -> str:
 
 
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
-    return client_members(client_id, known.body) | {
+    """The registration as `PUT` takes it: to write back what was read must not make a limit last for ever."""
+    return client_members(client_id, known.registered) | {
         "suspended": known.suspended,
         "since": timestamp_or_null(known.since),
         "reason": known.reason,
         "order": known.version,
+        "now": {name: known.body.get(name) for name in _LIMITED},
         "limits": [{**limit.members, "until": timestamp(limit.until)} for limit in known.limits],
         "etag": _tag(client_id, known),
     }
