@@ -112,6 +112,13 @@ class ControlSettings(_Section, frozen=True, forbid_unknown_fields=True):
     proposal_hours: Count = 24
 
 
+class EnrolmentSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """How long (days) a client enrolled by a vendor has only a share of its budgets (percent); 0 days: not at all."""
+
+    slow_days: Days = 7
+    slow_percent: Percent = 25
+
+
 class SnapshotSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """How many superseded snapshots stay for a rollback, and when status begins to warn (hours).
 
@@ -196,6 +203,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     budgets: BudgetSettings = BudgetSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
+    enrolment: EnrolmentSettings = EnrolmentSettings()
     upstream: UpstreamSettings = UpstreamSettings()
     snapshot: SnapshotSettings = SnapshotSettings()
     trust: TrustSettings = TrustSettings()

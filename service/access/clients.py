@@ -6,6 +6,8 @@ thumbprint, so that replacing a key always changes its `kid` and a token by the 
 
 from __future__ import annotations
 
+import contextlib
+import math
 import re
 from collections.abc import Iterable, Mapping
 from enum import StrEnum
@@ -15,10 +17,12 @@ import msgspec
 
 from service.errors import InvalidField, KeyRejected
 from service.identifiers import check_finess, is_client_id
-from service.jwk import PublicKey, parse_public_jwk
+from service.jwk import PublicKey, parse_public_jwk, thumbprint
 
 #: A rotation needs two; a hub with several sites some more. Bounded so that an order stays small.
 MAX_KEYS: Final = 16
+#: The year 9999, beyond which no instant can be written.
+_MOST_SECONDS: Final = 253_402_300_800
 _POINTER_STEP: Final = re.compile(r"\.([a-z_]+)|\[(\d+)\]")
 
 
@@ -59,7 +63,10 @@ CLASS_BUDGETS: Final[Mapping[str, Budgets]] = dict.fromkeys(ClientClass, Budgets
 
 
 class Client(msgspec.Struct, frozen=True):
-    """A registered client: `keys` by kid; `finess_index` is `finess` for membership (a hub may have thousands)."""
+    """A registered client: `keys` by kid; `finess_index` is `finess` for membership (a hub may have thousands).
+
+    `key_ends` are the Unix seconds from which a key of a rotation counts no more, by kid; the others have no end.
+    """
 
     id: str
     client_class: ClientClass
@@ -71,6 +78,11 @@ class Client(msgspec.Struct, frozen=True):
     unknown: int
     watch: Watch
     suspended: bool
+    key_ends: Mapping[str, int] = {}
+
+    def has_key(self, kid: str, now: float) -> bool:
+        """Whether the client may sign by this key now (Unix seconds)."""
+        return kid in self.keys and now < self.key_ends.get(kid, math.inf)
 
 
 _Count = Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
@@ -98,8 +110,17 @@ def admin_audience(instance: str) -> str:
     return f"{instance}-admin"
 
 
-def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = False) -> Client:
-    """The client a registration describes; absent budgets are those of its class. Raises `InvalidField`."""
+def parse_client(
+    client_id: str,
+    body: Mapping[str, Any],
+    *,
+    suspended: bool = False,
+    known_keys: Mapping[str, PublicKey] | None = None,
+) -> Client:
+    """The client a registration describes; absent budgets are those of its class. Raises `InvalidField`.
+
+    `known_keys` are those of the same `keys`, parsed before: they take most of the time.
+    """
     if not is_client_id(client_id):
         raise InvalidField("a client id is 1 to 64 of a-z, 0-9, '.', '_', '-', and starts with a letter or digit")
     try:
@@ -111,18 +132,34 @@ def parse_client(client_id: str, body: Mapping[str, Any], *, suspended: bool = F
     daily = budgets.daily if registration.daily is None else registration.daily
     unknown = max(budgets.unknown, daily * _UNKNOWN_PERCENT // 100)
     finess = _parse_finess(registration)
+    keys = parse_keys(registration.keys) if known_keys is None else known_keys
     return Client(
         id=client_id,
         client_class=registration.client_class,
         finess=finess,
         finess_index=frozenset(finess),
-        keys=parse_keys(registration.keys),
+        keys=keys,
         daily=daily,
         burst=budgets.burst if registration.burst is None else registration.burst,
         unknown=unknown if registration.unknown is None else registration.unknown,
         watch=registration.watch,
         suspended=suspended,
+        key_ends=_parse_key_ends(registration.keys, keys),
     )
+
+
+def _parse_key_ends(jwks: Iterable[Mapping[str, Any]], kids: Iterable[str]) -> dict[str, int]:
+    """`exp` as the registry of JWK parameters has it, a NumericDate; here whole seconds."""
+    ends: dict[str, int] = {}
+    for position, (jwk, kid) in enumerate(zip(jwks, kids, strict=True)):
+        if "exp" not in jwk:
+            continue
+        end = jwk["exp"]
+        # `type is`: a bool is an int, and must not pass for one.
+        if type(end) is not int or not 0 < end < _MOST_SECONDS:
+            raise InvalidField("a key's exp is whole Unix seconds", f"/keys/{position}/exp")
+        ends[kid] = end
+    return ends
 
 
 def parse_keys(jwks: Iterable[Mapping[str, Any]]) -> dict[str, PublicKey]:
@@ -145,7 +182,10 @@ def client_body(client: Client) -> dict[str, Any]:
     return {
         "class": str(client.client_class),
         "finess": list(client.finess),
-        "keys": [dict(key.jwk) for key in client.keys.values()],
+        "keys": [
+            {**key.jwk, **({"exp": client.key_ends[kid]} if kid in client.key_ends else {})}
+            for kid, key in client.keys.items()
+        ],
         "daily": client.daily,
         "burst": client.burst,
         "unknown": client.unknown,
@@ -159,8 +199,20 @@ def client_members(client_id: str, body: Mapping[str, Any]) -> dict[str, Any]:
         client = parse_client(client_id, body)
     except InvalidField as error:
         return {"id": client_id, "error": error.detail}
-    keys = [{**key.jwk, "kid": key.kid, "alg": key.alg} for key in client.keys.values()]
-    return {"id": client_id, **client_body(client), "keys": keys}
+    members = client_body(client)
+    keys = [
+        {**jwk, "kid": key.kid, "alg": key.alg} for jwk, key in zip(members["keys"], client.keys.values(), strict=True)
+    ]
+    return {"id": client_id, **members, "keys": keys}
+
+
+def key_ids(body: Mapping[str, Any]) -> frozenset[str]:
+    """The kids of a registration's keys, computed from their members alone: thousands of bodies are compared."""
+    kids: set[str] = set()
+    for jwk in body.get("keys", ()):
+        with contextlib.suppress(KeyError, TypeError):
+            kids.add(thumbprint(jwk))
+    return frozenset(kids)
 
 
 class Registration(Protocol):
@@ -219,8 +271,13 @@ class Registry:
 
     def _follow(self, client_id: str, registration: Registration) -> Client:
         known, source = self._clients.get(client_id), self._sources.get(client_id)
-        if known is None or source is None or source.body != registration.body:
+        if known is None or source is None:
             return parse_client(client_id, registration.body, suspended=registration.suspended)
+        if source.body != registration.body:
+            # Limits of many thousands may end in one instant.
+            same = source.body.get("keys") == registration.body.get("keys")
+            keys = known.keys if same else None
+            return parse_client(client_id, registration.body, suspended=registration.suspended, known_keys=keys)
         if known.suspended == registration.suspended:
             return known
         return msgspec.structs.replace(known, suspended=registration.suspended)

@@ -114,9 +114,9 @@ def verify_token(token: str, lookup: Callable[[str], Client | None], audience: s
 def check_state(claims: Claims, client: Client, now: float) -> None:
     """What must hold at every use of a token whose signature was once verified.
 
-    Raises `TokenInvalid` (early, or its key is no longer the client's), `TokenExpired`, `ClientSuspended`.
+    Raises `TokenInvalid` (early, or its key is not the client's any more), `TokenExpired`, `ClientSuspended`.
     """
-    if claims.kid not in client.keys or claims.is_early(now):
+    if not client.has_key(claims.kid, now) or claims.is_early(now):
         raise token_refused()
     if claims.is_expired(now):
         raise TokenExpired("exp has passed; mint a new token and compare your clock with server_time")

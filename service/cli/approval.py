@@ -10,10 +10,11 @@ from service.admission import floor_left, still_held
 from service.cli.admission import remember_floor
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, actor, open_home, print_json
 from service.cli.exits import Exit
-from service.cli.ordering import Given, await_fleet, open_decisions, say
+from service.cli.ordering import LIST_SECONDS, Given, await_fleet, open_decisions, say
 from service.cli.pruning import prune_superseded
 from service.clock import SystemClock
 from service.control.format import Kind, Order, Pin, instant_text, order_body
+from service.control.lists import IMPORT
 from service.control.proposals import Proposal, proposal_members
 from service.settings import Home, Settings
 
@@ -48,8 +49,13 @@ def approve(
         proposal = decisions.get(proposal_id, now)
         with still_held(place, settings, decisions.ledger.state, proposal, now):
             order = decisions.approve(proposal_id, actor(), now)
-    say(f"order {order.version}: {order.kind} {order.scope}", json=json)
-    followed = _follow(place, settings, order)
+    listed = int(proposal.body["orders"]) if proposal.kind == IMPORT else None
+    if listed is None:
+        say(f"order {order.version}: {order.kind} {order.scope}", json=json)
+        followed = _follow(place, settings, order)
+    else:
+        say(f"orders {order.version - listed + 1} to {order.version}: {proposal.loosens}", json=json)
+        followed = await_fleet(place, order.version, seconds=LIST_SECONDS)
     if json:
         print_json({"id": proposal_id, **Given(order.version, (order,), ()).members(followed)})
     return followed
@@ -88,7 +94,8 @@ def _follow(place: Home, settings: Settings, order: Order) -> Exit:
 
 def _line(one: Proposal) -> str:
     until = "" if one.until is None else f" until {instant_text(one.until)}"
-    what = f"{one.kind} {one.scope}{until}: {one.loosens}; {one.actor}: {one.reason}"
+    listed = f" (list {one.body['digest']})" if one.kind == IMPORT else ""
+    what = f"{one.kind} {one.scope}{until}: {one.loosens}{listed}; {one.actor}: {one.reason}"
     return f"{one.id}  {_standing(one)}  {what}"
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,8 +11,13 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.access.clients import Client, ClientClass, Watch, client_body, client_members, parse_client
+from service.access.keylife import EndingKey, ending_keys
+from service.cli.client_import import import_list
+from service.cli.client_limit import limit
+from service.cli.client_rotate import rotate
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, ReasonOption, actor, open_home, print_json
 from service.cli.ordering import Given, await_fleet, give_orders, open_ledger, say
+from service.clock import SystemClock
 from service.control.format import Kind, instant_text
 from service.control.intent import Intent
 from service.control.state import ClientState, State
@@ -21,6 +27,9 @@ from service.keyfiles import load_jwks
 from service.settings import Home, Settings
 
 app = App(name="client")
+app.command(import_list, name="import")
+app.command(limit, name="limit")
+app.command(rotate, name="rotate")
 
 _SHOWN_FINESS = 3
 
@@ -74,7 +83,11 @@ def list_clients(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -
         state, status = ledger.state, ledger.status
     if status.error:
         print(f"relais: shown from this node's copy: {status.error}", file=sys.stderr)
-    rows = [_members(client_id, known) for client_id, known in sorted(state.clients.items())]
+    now = SystemClock().now()
+    clients = state.view(now).clients
+    rows = [_members(client_id, known) for client_id, known in sorted(clients.items())]
+    for ending in ending_keys(clients, now):
+        print(f"relais: warning: {_ending(ending)}", file=sys.stderr)
     if json:
         print_json({"order_version": state.version, "source": status.source, "clients": rows})
         return
@@ -184,7 +197,8 @@ def _differences(known: ClientState, client: Client) -> list[str]:
     """Members in which a registration differs; all of them if the known one cannot be read."""
     body = client_body(client)
     try:
-        former = client_body(parse_client(client.id, known.body))
+        # A limit that ends is no part of it: it outlives a registration.
+        former = client_body(parse_client(client.id, known.registered))
     except InvalidField:
         return list(body)
     return [name for name in body if _comparable(former[name]) != _comparable(body[name])]
@@ -202,7 +216,18 @@ def _members(client_id: str, known: ClientState) -> dict[str, Any]:
         "since": since,
         "reason": known.reason,
         "order": known.version,
+        "limits": [{**limit.members, "until": instant_text(limit.until)} for limit in known.limits],
     }
+
+
+def _ending(key: EndingKey) -> str:
+    rest = "and with it its last: it can ask no more then" if key.last else "its others stay"
+    return f"{key.client_id}: key {key.kid} ends at {instant_text(key.end)}; {rest}"
+
+
+def _key(jwk: Mapping[str, Any]) -> str:
+    end = dt.datetime.fromtimestamp(jwk["exp"], dt.UTC) if "exp" in jwk else None
+    return jwk["kid"] if end is None else f"{jwk['kid']} until {instant_text(end)}"
 
 
 def _line(row: Mapping[str, Any]) -> str:
@@ -212,6 +237,7 @@ def _line(row: Mapping[str, Any]) -> str:
     finess = list(row["finess"])
     more = f" and {len(finess) - _SHOWN_FINESS} more" if len(finess) > _SHOWN_FINESS else ""
     budgets = f"daily {row['daily']}  burst {row['burst']}  unknown {row['unknown']}  watch {row['watch']}"
-    keys = ", ".join(key["kid"] for key in row["keys"])
+    keys = ", ".join(_key(key) for key in row["keys"])
+    budgets += "".join(f"  limited until {limit['until']}" for limit in row["limits"])
     where = f"finess {', '.join(finess[:_SHOWN_FINESS])}{more}" if finess else "no finess"
     return f"{row['class']:<8}  {budgets}  {where}  keys {keys}  {state}"

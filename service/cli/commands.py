@@ -36,7 +36,7 @@ COMMANDS: Final[Mapping[str, str]] = {
     "snapshot": "Build, sign, verify, compare, load, activate and pin snapshots.",
     "mode": "Show or set how queries are answered: live, degraded or suspended.",
     "notice": "Put, withdraw and list sentences that answers and the status page carry.",
-    "client": "Register, list, suspend and resume those who may ask.",
+    "client": "Register, import, list, limit, rotate, suspend and resume those who may ask.",
     "token": "Mint a client's token on the machine that holds its key.",
     "orders": "List the signed chain of every decision; approve or reject what waits for a second person.",
     "journal": "Check the signed journal of answers, report a breach from it, forget what was kept long enough.",

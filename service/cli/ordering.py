@@ -29,6 +29,8 @@ from service.errors import ChainBroken, InvalidField, OperatorError, StoreUnavai
 from service.keyring import load_order_keys
 from service.settings import Home, Settings
 
+#: A list of 20,000 clients is 40,000 signatures to verify, for each worker.
+LIST_SECONDS: Final = 60.0
 _DURATION: Final = re.compile(r"([0-9]{1,5})([mhd])")
 _UNITS: Final = {"m": "minutes", "h": "hours", "d": "days"}
 
@@ -124,11 +126,15 @@ def say(text: str, *, json: bool) -> None:
     print(text, file=sys.stderr if json else sys.stdout)
 
 
-def await_fleet(home: Home, order_version: int, sequence: int | None = None) -> Exit:
-    """Done once all live workers follow; otherwise unavailable, naming those that do not on standard error."""
+def await_fleet(home: Home, order_version: int, sequence: int | None = None, *, seconds: float | None = None) -> Exit:
+    """Done once all live workers follow; otherwise unavailable, naming those that do not on standard error.
+
+    `seconds` where there is more to follow than one order.
+    """
+    patience = FOLLOW_SECONDS if seconds is None else seconds
     with closing(FleetStore(home.fleet)) as fleet:
         try:
-            behind = wait_for_fleet(fleet, SystemClock(), order_version, sequence, FOLLOW_SECONDS)
+            behind = wait_for_fleet(fleet, SystemClock(), order_version, sequence, patience)
         except StoreUnavailable as error:
             raise StoreUnavailable(
                 f"order {order_version} is given, but who follows it is not known: {error}"

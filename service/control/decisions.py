@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import datetime as dt
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -17,6 +17,18 @@ import msgspec
 from service.control.format import Order, check_reason, to_milliseconds
 from service.control.intent import Intent
 from service.control.ledger import Ledger
+from service.control.lists import (
+    IMPORT,
+    Item,
+    check_listed,
+    check_unchanged,
+    list_body,
+    list_clause,
+    list_digest,
+    list_intents,
+    list_payload,
+    open_list,
+)
 from service.control.loosening import ClassLimits, loosens
 from service.control.orders import subject_of
 from service.control.proposals import MOST_OF_ONE, Proposal, ProposalStore
@@ -78,8 +90,28 @@ class Decisions:
 
         return self._ledger.issue(intent, self._key, now, as_judged)
 
+    def decide_list(self, heading: Intent, items: Sequence[Item], now: dt.datetime) -> Sequence[Order] | Proposal:
+        """The orders a list became, or the one proposal that stands for it where that takes a second person.
+
+        `heading` says who wants it and why; its scope is the client whose list it is, and an order about that client
+        ends the proposal. Raises as `decide`, and `Conflict` for a list that would replace a client.
+        """
+        self._ledger.refresh()
+        state = self._ledger.state
+        check_listed(items, state)
+        intents = list_intents(items, heading, now)
+        if not self._two_person:
+            return self._ledger.issue_all(intents, self._key, now, lambda current: check_listed(items, current))
+        self._ledger.check_all(intents, now)
+        payload = list_payload(items)
+        digest = list_digest(payload)
+        wanted = msgspec.structs.replace(heading, body=list_body(heading, items, digest, state))
+        return self._propose(wanted, now, state, list_clause(items), (digest, payload))
+
     def approve(self, proposal_id: str, actor: str, now: dt.datetime, reason: str | None = None) -> Order:
-        """The order a proposal became, with its author and `actor` as the second person; the proposal keeps `reason`.
+        """The order a proposal became (of a list, the last), with its author and `actor` as the second person.
+
+        The proposal keeps `reason`.
 
         Raises `InvalidField` for a reason that may not be kept, `NotFound`, and `Conflict` where `actor` is its author,
         its author was suspended, it was decided, it is over or tampered with, what it would change has been changed
@@ -88,12 +120,13 @@ class Decisions:
         """
         if reason is not None:
             check_reason(reason)
+        waiting = self._proposals.get(proposal_id)
+        if waiting.kind == IMPORT:
+            return self._approve_list(waiting, actor, now, reason)
         given: list[Order] = []
 
         def work(proposal: Proposal) -> Proposal:
-            self._check_waits(proposal, now)
-            if actor == proposal.actor:
-                raise Conflict("whoever proposed it cannot approve it: that takes somebody else")
+            self._check_may_approve(proposal, actor, now)
             given.append(self._order(proposal, actor, now))
             return _decided(proposal, actor, now, state="approved", order=given[0].version, decided_reason=reason)
 
@@ -136,7 +169,37 @@ class Decisions:
     def _loosened(self, state: State, intent: Intent, now: dt.datetime) -> str | None:
         return loosens(state, intent, now, self._class_limits) if self._two_person else None
 
-    def _propose(self, intent: Intent, now: dt.datetime, state: State, clause: str) -> Proposal:
+    def _approve_list(self, proposal: Proposal, actor: str, now: dt.datetime, reason: str | None) -> Order:
+        """Many signatures take seconds, for which nobody may hold the second store.
+
+        Of two approvals at once one gives the orders all the same: the other then finds the clients registered.
+        """
+        self._check_may_approve(proposal, actor, now)
+        items = open_list(self._proposals.listed(proposal.body["digest"]), proposal.body["digest"])
+
+        def as_proposed(state: State) -> None:
+            self._check_as_proposed(proposal, state, now)
+            check_unchanged(items, state, proposal.body["version"])
+
+        intents = list_intents(items, _intent(proposal, actor), now)
+        last = self._ledger.issue_all(intents, self._key, now, as_proposed)[-1]
+
+        def work(seen: Proposal) -> Proposal:
+            # Also over a rejection made meanwhile: the orders are in force.
+            return _decided(seen, actor, now, state="approved", order=last.version, decided_reason=reason)
+
+        with contextlib.suppress(StoreUnavailable):
+            self._proposals.decide(proposal.id, work)
+        return last
+
+    def _propose(
+        self,
+        intent: Intent,
+        now: dt.datetime,
+        state: State,
+        clause: str,
+        listed: tuple[str, bytes] | None = None,
+    ) -> Proposal:
         at = to_milliseconds(now)
         until = None if intent.until is None else to_milliseconds(intent.until)
         proposal = Proposal(
@@ -158,7 +221,7 @@ class Decisions:
                 return waiting
         if len(own) >= MOST_OF_ONE:
             raise Conflict(f"{MOST_OF_ONE} proposals of one author wait already: take some back")
-        self._proposals.add(proposal, now)
+        self._proposals.add(proposal, now, listed)
         return proposal
 
     def _order(self, proposal: Proposal, actor: str, now: dt.datetime) -> Order:
@@ -178,13 +241,18 @@ class Decisions:
         last = _last_about(state, proposal)
         if last != proposal.seen:
             raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
-        if self._loosened(state, _intent(proposal), now) not in (None, proposal.loosens):
+        if proposal.kind != IMPORT and self._loosened(state, _intent(proposal), now) not in (None, proposal.loosens):
             raise Conflict("by now this would loosen something else than the proposal says: propose it anew")
 
     def _follow(self) -> None:
         """What has been ordered since makes proposals over; while the store is lost, what is known must do."""
         with contextlib.suppress(ControlError):
             self._ledger.refresh()
+
+    def _check_may_approve(self, proposal: Proposal, actor: str, now: dt.datetime) -> None:
+        self._check_waits(proposal, now)
+        if actor == proposal.actor:
+            raise Conflict("whoever proposed it cannot approve it: that takes somebody else")
 
     def _check_waits(self, proposal: Proposal, now: dt.datetime) -> None:
         if proposal.state != "waiting":

@@ -62,7 +62,7 @@ class Kind(StrEnum):
 
 
 #: Kinds whose effect may end by itself. A client's suspension may not: only an order lifts it.
-_MAY_END: Final = frozenset({Kind.MODE_SET, Kind.SNAPSHOT_PIN, Kind.NOTICE_PUT})
+_MAY_END: Final = frozenset({Kind.MODE_SET, Kind.SNAPSHOT_PIN, Kind.CLIENT_LIMIT, Kind.NOTICE_PUT})
 #: Kinds that must: nobody goes back to older data for ever without saying so again.
 _MUST_END: Final = frozenset({Kind.SNAPSHOT_PIN})
 

@@ -140,6 +140,16 @@ class Ledger:
         again whenever somebody was first. Raises `InvalidField`, `NotFound`, `Conflict` for an order that may not be
         given, `StoreUnavailable`, `ChainBroken`, and `VersionConflict` if others were first eight times.
         """
+        return self.issue_all((intent,), key, now, expected)[0]
+
+    def issue_all(
+        self,
+        intents: Sequence[Intent],
+        key: PrivateKey,
+        now: dt.datetime,
+        expected: Callable[[State], None] | None = None,
+    ) -> list[Order]:
+        """The orders that intents became, in their order: all in one append, or none. Raises as `issue`."""
         if key.kid not in self._keys:
             raise OperatorError("the order key is not among the public order keys: nobody would follow its orders")
         for _ in range(_APPEND_TRIES):
@@ -147,20 +157,25 @@ class Ledger:
             kept = self._kept
             if expected is not None:
                 expected(kept.state)
-            order = _next_order(intent, kept, now)
+            orders, signed = _next_orders(intents, kept, now, key)
             try:
-                self._store.append(order.version, sign_compact(order_payload(order), ORDER_TYP, key))
+                self._store.append(orders[0].version, *signed)
             except VersionConflict:
                 continue
-            # It is in the chain, whether or not we can read it back just now.
+            # They are in the chain, whether or not we can read them back just now.
             with contextlib.suppress(StoreUnavailable):
                 self.refresh()
-            return order
+            return orders
         raise VersionConflict("others keep appending orders: try again")
 
     def check(self, intent: Intent, now: dt.datetime) -> None:
         """Whether `issue` would give the order on the state as it is; raises as it would, and gives none."""
-        _next_order(intent, self._kept, now)
+        self.check_all((intent,), now)
+
+    def check_all(self, intents: Sequence[Intent], now: dt.datetime) -> None:
+        """As `check`, for `issue_all`."""
+        state = self._kept.state
+        fold_all(state, [draft_order(intent, _at(state, n), now) for n, intent in enumerate(intents)])
 
     def orders(self) -> list[Order]:
         """Every order in the store, verified from the first. Raises `StoreUnavailable`, `ChainBroken`."""
@@ -241,11 +256,25 @@ class Ledger:
         self._status = msgspec.structs.replace(self._status, version=self.state.version, **changes)
 
 
-def _next_order(intent: Intent, kept: _Kept, now: dt.datetime) -> Order:
-    """The order an intent would become. Raises for one that may not be given: it must not enter the chain."""
-    order = draft_order(intent, kept.state, now, order_digest(kept.head[1]) if kept.head else None)
-    fold(kept.state, order)
-    return order
+def _next_orders(
+    intents: Sequence[Intent], kept: _Kept, now: dt.datetime, key: PrivateKey
+) -> tuple[list[Order], list[str]]:
+    """The orders that intents would become, and these signed. Raises where one may not be given, before signing any."""
+    orders = [draft_order(intent, _at(kept.state, number), now) for number, intent in enumerate(intents)]
+    fold_all(kept.state, orders)
+    previous = order_digest(kept.head[1]) if kept.head else None
+    linked: list[Order] = []
+    signed: list[str] = []
+    for order in orders:
+        linked.append(msgspec.structs.replace(order, previous=previous))
+        signed.append(sign_compact(order_payload(linked[-1]), ORDER_TYP, key))
+        previous = order_digest(signed[-1])
+    return linked, signed
+
+
+def _at(state: State, number: int) -> State:
+    """The state as far as numbering the order after `number` others is concerned."""
+    return msgspec.structs.replace(state, version=state.version + number)
 
 
 def _foldable(state: State, orders: Sequence[Order]) -> int:

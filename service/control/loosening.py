@@ -60,7 +60,7 @@ def loosens(state: State, intent: Intent, now: dt.datetime, class_limits: Mappin
     if order.kind in {Kind.MODE_SET, Kind.MODE_CLEAR}:
         return _looser_mode(state, after, order.scope, now)
     if order.scope in after.clients:
-        return _looser_client(state.clients.get(order.scope), after.clients[order.scope], class_limits)
+        return _looser_client(state.clients.get(order.scope), after.clients[order.scope], now, class_limits)
     return None
 
 
@@ -107,14 +107,22 @@ def _place(scope: str) -> str:
 
 
 def _looser_client(
-    before: ClientState | None, after: ClientState, class_limits: Mapping[str, ClassLimits]
+    before: ClientState | None, after: ClientState, now: dt.datetime, class_limits: Mapping[str, ClassLimits]
 ) -> str | None:
-    found = [
-        *_standing(before, after),
-        *_reach({} if before is None else before.body, after.body, known=before is not None),
-        *_budgets({} if before is None else before.body, after.body, class_limits),
-    ]
-    return "; ".join(found) or None
+    """What is looser now, then what else is once a limit ends: whoever approves must read how far it goes."""
+    found: dict[str, str] = {}
+    ends = {*after.ends(), *(() if before is None else before.ends())}
+    for instant in (now, *sorted(end for end in ends if end > now)):
+        former, client = None if before is None else before.at(instant), after.at(instant)
+        when = "" if instant == now else f" from {instant_text(instant)} on"
+        known = {} if former is None else former.body
+        for clause in (
+            *_standing(former, client),
+            *_reach(known, client.body, known=former is not None),
+            *_budgets(known, client.body, class_limits),
+        ):
+            found.setdefault(clause, when)
+    return "; ".join(f"{clause}{when}" for clause, when in found.items()) or None
 
 
 def _standing(before: ClientState | None, after: ClientState) -> Iterable[str]:
@@ -134,6 +142,8 @@ def _reach(before: Mapping[str, Any], after: Mapping[str, Any], *, known: bool) 
     """Who may speak for the client, for whom a hub may, and how closely it is watched."""
     if known and _kids(after) - _kids(before):
         yield "it would have a key it did not have"
+    if known and _later(before, after):
+        yield "a key of it would be good for longer"
     if known and after.get("class") == "hub" and _finess(after) - _finess(before):
         yield "the hub would act for a FINESS it did not act for"
     if after.get("watch") == "report" and before.get("watch") != "report":
@@ -159,6 +169,13 @@ def _finess(body: Mapping[str, Any]) -> set[str]:
 def _kids(body: Mapping[str, Any]) -> set[str]:
     """The registration's keys by thumbprint; one that is no key counts as itself."""
     return {_kid(jwk) for jwk in body.get("keys", ())}
+
+
+def _later(before: Mapping[str, Any], after: Mapping[str, Any]) -> bool:
+    """Whether a key it has would lose its end, or get a later one."""
+    ends = {_kid(jwk): jwk["exp"] for jwk in before.get("keys", ()) if isinstance(jwk.get("exp"), int)}
+    kept = {_kid(jwk): jwk.get("exp") for jwk in after.get("keys", ())}
+    return any(kid in kept and not (isinstance(kept[kid], int) and kept[kid] <= end) for kid, end in ends.items())
 
 
 def _kid(jwk: Mapping[str, Any]) -> str:

@@ -28,7 +28,18 @@ from service.control.format import (
     parse_order,
 )
 from service.control.format import Pin as PinBody
-from service.control.state import Activation, ClientState, Floor, ModeState, Notice, Pin, State, View, is_over
+from service.control.state import (
+    Activation,
+    ClientState,
+    Floor,
+    ModeState,
+    Notice,
+    Pin,
+    State,
+    TimedLimit,
+    View,
+    is_over,
+)
 from service.errors import Conflict, NotFound
 
 #: The pure face of control: an order's form, the fold, and what it makes.
@@ -165,39 +176,54 @@ def _unpin(draft: _Draft, order: Order) -> None:  # noqa: ARG001 - all handlers 
 
 
 def _register(draft: _Draft, order: Order) -> None:
-    """A new registration replaces the former; a suspension outlives it."""
-    known = draft.clients.get(order.scope)
+    """A new registration replaces the former; a suspension outlives it, and so does a limit until its end."""
     fresh = ClientState(body=order.body, version=order.version)
-    if known is not None and known.suspended:
-        fresh = msgspec.structs.replace(fresh, suspended=True, since=known.since, reason=known.reason)
+    if order.scope in draft.clients:
+        known = _client(draft, order)
+        fresh = msgspec.structs.replace(fresh, suspended=known.suspended, since=known.since, reason=known.reason)
+        fresh = fresh.limited(known.limits)
     draft.clients[order.scope] = fresh
 
 
 def _limit(draft: _Draft, order: Order) -> None:
-    limits = msgspec.to_builtins(order_body(order, Limit))
+    """Without an end it replaces what the registration says and what other limits say of the same members."""
+    members = msgspec.to_builtins(order_body(order, Limit))
     client = _client(draft, order)
-    draft.clients[order.scope] = msgspec.structs.replace(client, body={**client.body, **limits}, version=order.version)
+    plain = msgspec.structs.replace(client, body=client.registered, version=order.version)
+    if order.until is not None:
+        limits = (*client.limits, TimedLimit(members, order.version, order.until))
+    else:
+        plain = msgspec.structs.replace(plain, body={**plain.body, **members})
+        limits = tuple(left for limit in client.limits for left in _without(limit, members))
+    draft.clients[order.scope] = plain.limited(limits)
+
+
+def _without(limit: TimedLimit, members: Mapping[str, Any]) -> Iterable[TimedLimit]:
+    kept = {name: value for name, value in limit.members.items() if name not in members}
+    return [msgspec.structs.replace(limit, members=kept)] if kept else []
 
 
 def _suspend(draft: _Draft, order: Order) -> None:
     client = _client(draft, order)
     since, reason = (client.since, client.reason) if client.suspended else (order.at, order.reason)
-    draft.clients[order.scope] = msgspec.structs.replace(
-        client, version=order.version, suspended=True, since=since, reason=reason
-    )
+    draft.clients[order.scope] = _standing(client, order, suspended=True, since=since, reason=reason)
 
 
 def _resume(draft: _Draft, order: Order) -> None:
-    draft.clients[order.scope] = msgspec.structs.replace(
-        _client(draft, order), version=order.version, suspended=False, since=None, reason=None
-    )
+    draft.clients[order.scope] = _standing(_client(draft, order), order, suspended=False, since=None, reason=None)
+
+
+def _standing(client: ClientState, order: Order, **members: Any) -> ClientState:
+    """The client with another standing, also once its limits have ended."""
+    plain = msgspec.structs.replace(client, body=client.registered, version=order.version, **members)
+    return plain.limited(client.limits)
 
 
 def _client(draft: _Draft, order: Order) -> ClientState:
     client = draft.clients.get(order.scope)
     if client is None:
         raise NotFound("no client of this id is registered")
-    return client
+    return client.at(order.at)
 
 
 def _put_notice(draft: _Draft, order: Order) -> None:

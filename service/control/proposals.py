@@ -34,7 +34,13 @@ CREATE TABLE IF NOT EXISTS proposals (
     id TEXT PRIMARY KEY, waits INTEGER NOT NULL, ends TEXT NOT NULL, jws TEXT NOT NULL
 ) STRICT, WITHOUT ROWID
 """
-_HAS_TABLE: Final = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = 'proposals'"
+#: What a proposal of many orders names by its digest.
+_LISTS: Final = """
+CREATE TABLE IF NOT EXISTS proposed_lists (
+    digest TEXT PRIMARY KEY, ends TEXT NOT NULL, payload BLOB NOT NULL
+) STRICT, WITHOUT ROWID
+"""
+_HAS_TABLE: Final = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
 
 ProposalState = Literal["waiting", "approved", "rejected", "over"]
 
@@ -98,8 +104,8 @@ class ProposalStore:
         self._key = key
         self._keys = {**keys, key.kid: key.public}
 
-    def add(self, proposal: Proposal, now: dt.datetime) -> None:
-        """Let it wait. Raises `Conflict` while too many do."""
+    def add(self, proposal: Proposal, now: dt.datetime, listed: tuple[str, bytes] | None = None) -> None:
+        """Let it wait, with the digest and the bytes of its list if it has one. Raises `Conflict` while too many do."""
 
         def insert(connection: sqlite3.Connection) -> None:
             connection.execute(_TABLE)
@@ -109,8 +115,23 @@ class ProposalStore:
             connection.execute("INSERT INTO proposals (id, waits, ends, jws) VALUES (?, 1, ?, ?)", self._row(proposal))
             past = "SELECT id FROM proposals WHERE waits = 0 OR ends <= ? ORDER BY id DESC LIMIT -1 OFFSET ?"
             connection.execute(f"DELETE FROM proposals WHERE id IN ({past})", (instant_text(now), MOST_PAST))  # noqa: S608 - our own text
+            if listed is not None:
+                digest, payload = listed
+                connection.execute(_LISTS)
+                connection.execute("DELETE FROM proposed_lists WHERE ends <= ?", (instant_text(now),))
+                values = (digest, instant_text(proposal.ends), payload)
+                connection.execute(
+                    "INSERT OR REPLACE INTO proposed_lists (digest, ends, payload) VALUES (?, ?, ?)", values
+                )
 
         self._database.write(insert)
+
+    def listed(self, digest: str) -> bytes:
+        """The list a proposal names, as it lies here: whoever opens it compares. Raises `Conflict` where it is gone."""
+        rows = self._database.read(lambda connection: _select_list(connection, digest))
+        if not rows:
+            raise Conflict("the list of this proposal is lost: propose it anew")
+        return bytes(rows[0][0])
 
     def all(self) -> list[Proposal]:
         """Every proposal that is what its author signed, oldest first; another is left out."""
@@ -165,8 +186,18 @@ class ProposalStore:
 
 def _select(connection: sqlite3.Connection, proposal_id: str | None = None) -> list[tuple[str, str]]:
     """Id and JWS of one proposal, or of all; an older home has no table yet."""
-    if not connection.execute(_HAS_TABLE).fetchone()[0]:
+    if not _has(connection, "proposals"):
         return []
     if proposal_id is None:
         return connection.execute("SELECT id, jws FROM proposals ORDER BY id").fetchall()
     return connection.execute("SELECT id, jws FROM proposals WHERE id = ?", (proposal_id,)).fetchall()
+
+
+def _select_list(connection: sqlite3.Connection, digest: str) -> list[tuple[bytes]]:
+    if not _has(connection, "proposed_lists"):
+        return []
+    return connection.execute("SELECT payload FROM proposed_lists WHERE digest = ?", (digest,)).fetchall()
+
+
+def _has(connection: sqlite3.Connection, table: str) -> bool:
+    return bool(connection.execute(_HAS_TABLE, (table,)).fetchone()[0])

@@ -8,7 +8,7 @@ rather than giving way to what came before it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -30,14 +30,52 @@ class ModeState(msgspec.Struct, frozen=True):
 DEFAULT_MODE: Final = ModeState(mode="degraded")
 
 
+class TimedLimit(msgspec.Struct, frozen=True):
+    """Members of a client's registration that an order replaces until its end."""
+
+    members: Mapping[str, Any]
+    version: int
+    until: dt.datetime
+
+
 class ClientState(msgspec.Struct, frozen=True):
-    """A registration, limits applied, by its last order; `since` and `reason` are those of its suspension."""
+    """A registration, limits applied, by its last order; `since` and `reason` are those of its suspension.
+
+    Where `limits` end, this holds until `until`, and `then` what comes after: made once, so that whoever compares
+    views compares one reference.
+    """
 
     body: Mapping[str, Any]
     version: int
     suspended: bool = False
     since: dt.datetime | None = None
     reason: str | None = None
+    limits: tuple[TimedLimit, ...] = ()
+    until: dt.datetime | None = None
+    then: ClientState | None = None
+
+    @property
+    def registered(self) -> Mapping[str, Any]:
+        """The registration without the limits that end."""
+        return self.body if self.then is None else self.then.registered
+
+    def at(self, now: dt.datetime) -> ClientState:
+        """The client without the limits that are over by `now`."""
+        return self if self.then is None or not is_over(self.until, now) else self.then.at(now)
+
+    def ends(self) -> tuple[dt.datetime, ...]:
+        """When its limits end, soonest first."""
+        return tuple(sorted({limit.until for limit in self.limits}))
+
+    def limited(self, limits: Iterable[TimedLimit]) -> ClientState:
+        """The same client, this body under those limits; of two that name one member, the later order's holds."""
+        given = sorted(limits, key=lambda limit: limit.version)
+        client = msgspec.structs.replace(self, limits=(), until=None, then=None)
+        for end in sorted({limit.until for limit in given}, reverse=True):
+            held = tuple(limit for limit in given if limit.until >= end)
+            body = {**self.body, **{name: value for limit in held for name, value in limit.members.items()}}
+            client = msgspec.structs.replace(client, body=body, limits=held, until=end, then=client)
+        return client
 
 
 class Activation(msgspec.Struct, frozen=True):
@@ -147,7 +185,7 @@ class State(msgspec.Struct, frozen=True):
         return View(
             version=self.version,
             modes=modes,
-            clients=self.clients,
+            clients=self._clients(now),
             activation=self.activation,
             pin=None if self.pin is None or is_over(self.pin.until, now) else self.pin,
             floor=self.floor,
@@ -160,7 +198,13 @@ class State(msgspec.Struct, frozen=True):
         instants = [mode.until for stack in self.modes.values() for mode in stack]
         instants += [instant for notice in self.notices.values() for instant in (notice.since, notice.until)]
         instants += [] if self.pin is None else [self.pin.until]
+        instants += [end for client in self.clients.values() if client.then is not None for end in client.ends()]
         return min((instant for instant in instants if instant is not None and instant > now), default=None)
+
+    def _clients(self, now: dt.datetime) -> Mapping[str, ClientState]:
+        """The mapping itself while no limit has ended: a worker then sees at once that nobody changed."""
+        over = {name: client.at(now) for name, client in self.clients.items() if is_over(client.until, now)}
+        return {**self.clients, **over} if over else self.clients
 
 
 def is_over(until: dt.datetime | None, now: dt.datetime) -> bool:

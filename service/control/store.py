@@ -37,8 +37,11 @@ class OrderStore(Protocol):
         """The orders from version `start` on, in order. Never waits."""
         ...
 
-    def append(self, version: int, jws: str) -> None:
-        """Store the order durably if `version` is the next; raises `VersionConflict` if somebody was first."""
+    def append(self, version: int, *jws: str) -> None:
+        """Store the orders durably, all or none, the first as `version` if that is the next.
+
+        Raises `VersionConflict` if somebody was first.
+        """
         ...
 
     def changed(self) -> bool:
@@ -72,13 +75,13 @@ class SqliteOrderStore:
         query = "SELECT version, jws FROM orders WHERE version >= ? ORDER BY version"
         return self._database.read(lambda connection: connection.execute(query, (start,)).fetchall())
 
-    def append(self, version: int, jws: str) -> None:
-        """Store the order durably if `version` is the next; raises `VersionConflict` if it is not."""
+    def append(self, version: int, *jws: str) -> None:
+        """Store the orders durably, all or none, if `version` is the next; raises `VersionConflict` if it is not."""
 
         def insert(connection: sqlite3.Connection) -> None:
             if _head(connection) != version - 1:
                 raise VersionConflict("another order was appended first")
-            connection.execute(_INSERT, (version, jws))
+            connection.executemany(_INSERT, enumerate(jws, version))
 
         self._database.write(insert)
 

@@ -30,7 +30,7 @@ from service.web.admin.desk import (
 from service.web.context import CONTEXT
 from service.web.decoding import Text
 from service.web.responses import json_response
-from service.web.status import timestamp_or_null
+from service.web.status import timestamp, timestamp_or_null
 
 
 class ClientBody(Reasoned):
@@ -45,6 +45,8 @@ class ClientBody(Reasoned):
     watch: Text = Watch.ENFORCE.value
 
 
+#: What a limit may replace.
+_LIMITED: Final = ("daily", "burst", "unknown", "watch")
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
 
 
@@ -52,14 +54,15 @@ async def list_clients(request: web.Request) -> web.Response:
     """Every client, by id."""
     admit(request, *READERS)
     state = await current_state(request)
-    rows = [_members(client_id, known) for client_id, known in sorted(state.clients.items())]
+    clients = state.view(_now(request)).clients
+    rows = [_members(client_id, known) for client_id, known in sorted(clients.items())]
     return json_response({"order_version": state.version, "clients": rows})
 
 
 async def read_client(request: web.Request) -> web.Response:
     """One client, with the ETag a write must name."""
     admit(request, *READERS)
-    return _response(_client_id(request), await current_state(request))
+    return _response(_client_id(request), await current_state(request), _now(request))
 
 
 async def register_client(request: web.Request) -> web.Response:
@@ -80,7 +83,7 @@ async def register_client(request: web.Request) -> web.Response:
     intent = Intent(
         kind=Kind.CLIENT_REGISTER, scope=client_id, body=client_body(client), reason=reason, actor=write.client.id
     )
-    return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state))
+    return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state, _now(request)))
 
 
 async def suspend_client(request: web.Request) -> web.Response:
@@ -101,7 +104,7 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
     write = await admit_write(request, ADMINS, _tag_of(client_id), REASON)
     state = request.app[DESK].ledger.state
     if _known(client_id, state).suspended is suspended:
-        return _response(client_id, state)
+        return _response(client_id, state, _now(request))
     intent = Intent(
         kind=Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME,
         scope=client_id,
@@ -109,7 +112,7 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
         reason=write.body.reason,
         actor=write.client.id,
     )
-    return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state))
+    return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state, _now(request)))
 
 
 def _client_id(request: web.Request) -> str:
@@ -127,27 +130,36 @@ def _known(client_id: str, state: State) -> ClientState:
 
 
 def _tag_of(client_id: str) -> Tag:
-    def tag(state: State, now: dt.datetime) -> str | None:  # noqa: ARG001 - nothing of a client ends by itself
+    def tag(state: State, now: dt.datetime) -> str | None:
         known = state.clients.get(client_id)
-        return None if known is None else _tag(client_id, known)
+        return None if known is None else _tag(client_id, known.at(now))
 
     return tag
 
 
 def _tag(client_id: str, known: ClientState) -> str:
-    return f'"{client_id}-{known.version}"'
+    """By the last order about it and by its limits that are left, for these end without one."""
+    ending = f"-{len(known.limits)}" if known.limits else ""
+    return f'"{client_id}-{known.version}{ending}"'
 
 
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
-    return client_members(client_id, known.body) | {
+    """The registration as `PUT` takes it: to write back what was read must not make a limit last for ever."""
+    return client_members(client_id, known.registered) | {
         "suspended": known.suspended,
         "since": timestamp_or_null(known.since),
         "reason": known.reason,
         "order": known.version,
+        "now": {name: known.body.get(name) for name in _LIMITED},
+        "limits": [{**limit.members, "until": timestamp(limit.until)} for limit in known.limits],
         "etag": _tag(client_id, known),
     }
 
 
-def _response(client_id: str, state: State) -> web.Response:
-    known = _known(client_id, state)
+def _response(client_id: str, state: State, now: dt.datetime) -> web.Response:
+    known = _known(client_id, state).at(now)
     return json_response(_members(client_id, known), headers={hdrs.ETAG: _tag(client_id, known)})
+
+
+def _now(request: web.Request) -> dt.datetime:
+    return request.app[CONTEXT].clock.now()

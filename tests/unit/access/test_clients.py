@@ -208,6 +208,18 @@ def test_a_suspension_is_followed_without_parsing_keys():
     assert registry.get("p") == parse_client("p", body())
 
 
+def test_other_budgets_are_followed_without_parsing_keys():
+    registry = Registry()
+    registry.update({"p": Registered(body())})
+    with patch.object(clients, "parse_keys", wraps=clients.parse_keys) as parse:
+        registry.update({"p": Registered(body(daily=7))})
+        assert parse.call_count == 0
+        registry.update({"p": Registered(body(daily=7, keys=[public(ED, exp=2_000_000_000)]))})
+        assert parse.call_count == 1
+    ending = registry.get("p")
+    assert ending == parse_client("p", body(daily=7, keys=[public(ED, exp=2_000_000_000)]))
+
+
 def test_a_registration_that_does_not_parse_harms_that_client_alone():
     registry = Registry()
     registry.update({"p": Registered(), "q": Registered()})

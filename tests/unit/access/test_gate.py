@@ -21,7 +21,7 @@ from service.errors import (
     TokenInvalid,
     TokenMissing,
 )
-from tests.unit.access.forge import AUDIENCE, NOW, Bench, T, client, new_ed
+from tests.unit.access.forge import AUDIENCE, MISSING, NOW, Bench, T, client, new_ed
 from tests.unit.access.forgeries import FORGERIES
 
 
@@ -230,3 +230,18 @@ def test_others_ask_for_nobody(kind: str):
     asker = client("x", BENCH.owner, **{"class": kind, "finess": []})
     with pytest.raises(ScopeMissing):
         resolve_finess(asker, None)
+
+
+@pytest.mark.parametrize("header", [{}, {"kid": MISSING}], ids=["kid", "no kid"])
+def test_a_key_of_a_rotation_stops_at_its_end_also_for_a_token_known_already(header: dict[str, Any]):
+    body = registered(BENCH.owner, BENCH.owner_ec).body
+    body["keys"][0]["exp"] = T + 60
+    registry = Registry()
+    registry.update({"pharmacy-a": Registered(body)})
+    gate = Gate(AUDIENCE, registry, token_entries=4)
+    token = f"Bearer {BENCH.token(header=header)}"
+    assert gate.authenticate(token, later(59)).id == "pharmacy-a"
+    for known in (gate, Gate(AUDIENCE, registry, token_entries=4)):
+        with pytest.raises(TokenInvalid):
+            known.authenticate(token, later(60))
+    assert gate.authenticate(f"Bearer {BENCH.token(BENCH.owner_ec)}", later(60)).id == "pharmacy-a"

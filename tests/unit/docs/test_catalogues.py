@@ -11,6 +11,7 @@ import pytest
 from cyclopts import App
 
 from service.access.clients import ClientClass
+from service.access.enrolment import Refusal
 from service.cli.dispatch import app
 from service.cli.exits import Exit
 from service.control.format import Kind, Order
@@ -217,6 +218,10 @@ def test_every_category_and_member_of_a_breach_report_stands():
 
 def test_every_fault_of_a_receipt_stands():
     assert set(named(sections("journal_format.md")["Receipts"])) == {fault.value for fault in ReceiptFault}
+
+
+def test_every_refusal_of_a_list_stands():
+    assert set(map(str, Refusal)) <= set(pages.named(pages.sections("clients.md")["A vendor's list"]))
 
 
 def test_every_class_of_client_is_named():

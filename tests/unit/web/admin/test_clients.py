@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
 from service.control.format import Kind
+from service.control.intent import Intent
+from service.web.admin.desk import DESK
 from tests.fleet import write_client_key
 from tests.unit.web.admin.conftest import Office, public
 
@@ -36,6 +39,26 @@ async def test_what_was_read_can_be_written_back(office: Office):
     assert again.status == 200
     after = (await office.get("clients/new")).json
     assert {name: after[name] for name in names} == {name: before[name] for name in names}
+
+
+async def test_a_limit_shows_beside_the_registration_until_its_end_and_no_write_makes_it_last(office: Office):
+    end = office.clock.now() + dt.timedelta(hours=1)
+    intent = Intent(kind=Kind.CLIENT_LIMIT, scope="shop", body={"daily": 9}, reason="x", actor="cli:test", until=end)
+    office.app[DESK].decisions.decide(intent, office.clock.now())
+    during = await office.get("clients/shop")
+    assert (during.json["daily"], during.json["now"]["daily"]) == (800, 9)
+    assert [limit["daily"] for limit in during.json["limits"]] == [9]
+    names = ("class", "finess", "keys", "daily", "burst", "unknown", "watch")
+    again = await office.write(
+        "PUT", "clients/shop", {**{name: during.json[name] for name in names}, "reason": "encore"}
+    )
+    assert (again.status, again.json["now"]["daily"]) == (200, 9)
+    office.clock.ahead = 3600
+    after = await office.get("clients/shop")
+    assert (after.json["daily"], after.json["now"]["daily"], after.json["limits"]) == (800, 800, [])
+    assert after.etag != again.etag
+    stale = await office.send("PUT", "clients/shop", registration(office), If_Match=again.etag)
+    assert stale.code == "precondition_failed"
 
 
 async def test_a_client_is_suspended_and_resumed_and_twice_changes_nothing(office: Office):

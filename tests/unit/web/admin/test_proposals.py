@@ -4,7 +4,12 @@ from typing import Any
 
 import pytest
 
-from tests.unit.web.admin.conftest import Office, Reply
+from service.control.intent import Intent
+from service.control.lists import IMPORT, Item
+from service.control.proposals import Proposal
+from service.web.admin.desk import DESK
+from tests.fleet import write_client_key
+from tests.unit.web.admin.conftest import Office, Reply, public
 
 
 async def propose(office: Office, who: str = "anna", mode: str = "live") -> str:
@@ -29,6 +34,24 @@ async def test_another_admin_approves_and_the_order_names_both(careful: Office):
     assert (order.kind, order.actor, order.approved_by, order.reason) == ("mode.set", "olga", "bruno", "retour")
     assert (await careful.get("modes/*")).json["mode"] == "live"
     assert approved.etag != waiting.etag
+
+
+async def test_a_vendors_list_is_approved_whole(careful: Office):
+    decisions = careful.app[DESK].decisions
+    path = careful.keys / "new.jwk"
+    write_client_key(path)
+    body = {"class": "pharmacy", "finess": ["330012342"], "keys": [public(path)]}
+    items = [Item("client.register", "new", body), Item("client.limit", "new", {"daily": 200}, 3600)]
+    heading = Intent(kind=IMPORT, scope="editor", body={}, reason="jour un", actor="cli:ann")
+    made = decisions.decide_list(heading, items, careful.clock.now())
+    assert isinstance(made, Proposal)
+    waiting = (await careful.get(f"proposals/{made.id}")).json
+    assert (waiting["kind"], waiting["loosens"]) == ("client.import", "1 client would be registered")
+    approved = await decide(careful, made.id, "approve", "bruno")
+    given = careful.orders()
+    assert (approved.status, approved.json["state"], approved.json["order"]) == (200, "approved", given[-1].version)
+    assert (await careful.get("clients/new")).json["now"]["daily"] == 200
+    assert [order.approved_by for order in given[-2:]] == ["bruno", "bruno"]
 
 
 async def test_nobody_approves_their_own(careful: Office):
