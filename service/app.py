@@ -25,11 +25,11 @@ from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
-from service.deciding import decisions_on
+from service.deciding import chain_keys, decisions_on
 from service.follower import Follower, Vault
 from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
-from service.keyring import load_officers, load_order_keys, load_receipt_key, load_receipt_keys
+from service.keyring import load_officers, load_receipt_key, load_receipt_keys
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
@@ -114,7 +114,7 @@ def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
     """The chain of orders, verified; from the node's copy where the store is lost."""
-    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), Replica(home.node / COPY_FILE))
+    ledger = Ledger(SqliteOrderStore(home.orders), chain_keys(home, settings), Replica(home.node / COPY_FILE))
     ledger.open()
     return ledger
 

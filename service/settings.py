@@ -51,13 +51,17 @@ class ServerSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
 
 class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
-    """Key files, relative to the home or absolute. In production the pepper and private keys lie elsewhere."""
+    """Key files, relative to the home or absolute. In production the pepper and private keys lie elsewhere.
+
+    `sentinel_public` are receipt keys of other nodes: their rights workers may have signed the sentinel's orders.
+    """
 
     pepper: str = "keys/pepper.jwk"
     receipt: str = "keys/receipt.jwk"
     receipts_retired: tuple[str, ...] = ()
     order: str = "keys/order.jwk"
     order_public: tuple[str, ...] = ("keys/order.pub.jwk",)
+    sentinel_public: tuple[str, ...] = ()
     officers: tuple[str, ...] = ("keys/officer.pub.jwk",)
 
 
