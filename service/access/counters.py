@@ -113,8 +113,8 @@ class Sheet(msgspec.Struct, gc=False):
         """The day `today` is about."""
         return self.hour // 24
 
-    def count(self, client: str, mark: Mark, *fleet: Sums) -> None:
-        """One more answer of the present hour, here and in the sums of the fleet."""
+    def count(self, client: str, mark: Mark, *fleet: Sums, late: bool = False) -> None:
+        """One more answer of the present hour, here and in the sums of the fleet; a `late` one of the day only."""
         stranger = near = 0.0
         filled = self.people.count / PERSONS
         if self.people.set(mark.person):
@@ -125,7 +125,7 @@ class Sheet(msgspec.Struct, gc=False):
             chance = self.blocks.count / NUMBERS
             near = -chance if self.blocks.set(mark.block) else 1 - chance
         night = stranger if self.hour % 24 in NIGHT_HOURS else 0.0
-        for sums in (self.this_hour, self.today, *fleet):
+        for sums in (*(() if late else (self.this_hour,)), self.today, *fleet):
             sums.add(mark, number=number, stranger=stranger, night=night, near=near)
         name = client if client in self.clients or len(self.clients) < MAX_CLIENTS else OTHERS
         self.clients[name] = self.clients.get(name, 0) + 1

@@ -49,7 +49,7 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What the sentinel may do. A rule in `report_rules` is only reported; a canary is acted upon in every mode."""
+    """What the sentinel may do. With `report` it only tells; so it does of what a rule in `report_rules` found."""
 
     thresholds: Thresholds = DEFAULT
     report: bool = False
@@ -103,10 +103,18 @@ class Sentinel:
         for sheet in self._sheets.values():
             sheet.forget_people()
 
-    def count(self, client: str, finess: str, mark: Mark) -> None:
-        """One answer of the present hour."""
+    def count(self, client: str, finess: str, mark: Mark, hour: int | None = None) -> None:
+        """One answer of `hour`, by default of the present one.
+
+        One that is told of late counts in the day and not in the hour, which would look hurried; of a day before, whose
+        key was another, only a canary counts.
+        """
+        fleet = self.fleet
+        late = hour is not None and hour < fleet.hour
+        if hour is not None and hour // 24 < fleet.hour // 24 and not mark.canary:
+            return
         sheet = self._current(finess)
-        sheet.count(client, mark, self.fleet.this_hour, self.fleet.today)
+        sheet.count(client, mark, *((fleet.today,) if late else (fleet.this_hour, fleet.today)), late=late)
         self._asked.add(finess)
 
     def judge(self, now: float, watch_reports: frozenset[str] = frozenset()) -> list[Action]:
@@ -159,10 +167,13 @@ class Sentinel:
     def _decide(self, finess: str, found: list[Finding], now: float, watch_reports: frozenset[str]) -> Action | None:
         case = self._cases.setdefault(finess, _Case())
         case.day = self._sheets[finess].day
-        wanted = _combined(found)
+        enforced = [finding for finding in found if finding.rule not in self.policy.report_rules]
+        # A rule that is only reported lends no weight to one that is not.
+        meant = enforced if enforced and _combined(enforced) > case.step else found
+        wanted = _combined(meant)
         if wanted <= case.step:
             return None
-        held = self._held(finess, found, wanted, watch_reports)
+        held = self._held(finess, meant, wanted, watch_reports)
         if held is None:
             case.step = wanted
             if wanted > Step.NOTE:
@@ -170,18 +181,17 @@ class Sentinel:
         elif case.told_hour == self.fleet.hour and case.told >= wanted:
             return None
         case.told, case.told_hour = wanted, self.fleet.hour
-        return Action(now, finess, self._meant(finess), wanted, tuple(found), held)
+        return Action(now, finess, self._meant(finess), wanted, tuple(meant), held)
 
     def _held(self, finess: str, found: Iterable[Finding], wanted: Step, watch_reports: frozenset[str]) -> Held | None:
         rules = {finding.rule for finding in found}
         if wanted is Step.NOTE:
             return None
-        if Rule.CANARY not in rules:
-            reported = self.policy.report or rules <= self.policy.report_rules
-            if reported or watch_reports.issuperset(self._meant(finess)):
-                return Held.REPORT
-            if all(len(self._suspects[rule]) > self.most_an_hour for rule in rules):
-                return Held.WAVE
+        reported = self.policy.report or rules <= self.policy.report_rules
+        if reported or watch_reports.issuperset(self._meant(finess)):
+            return Held.REPORT
+        if Rule.CANARY not in rules and all(len(self._suspects[rule]) > self.most_an_hour for rule in rules):
+            return Held.WAVE
         acted = {name for _, name in self._acted}
         return Held.CAP if finess not in acted and len(acted) >= self.most_an_hour else None
 

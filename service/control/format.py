@@ -280,9 +280,8 @@ def _check_body(kind: Kind, order: Order) -> None:
         body = order_body(order, _BODIES[kind])
         if isinstance(body, NoticePut):
             check_reason(body.text, "/body/text")
-        elif isinstance(body, Standing) and body.finess is not msgspec.UNSET:
-            if check_finess(body.finess) != body.finess:
-                raise InvalidField("a FINESS number is written in capitals", "/body/finess")
+        elif isinstance(body, Standing):
+            _check_finess(body.finess)
     elif not isinstance(order.body.get("keys"), list):
         raise InvalidField("a registration lists its keys", "/body/keys")
     else:
@@ -290,6 +289,11 @@ def _check_body(kind: Kind, order: Order) -> None:
             # The chain is read by every worker and exported: a secret in it could never be taken back.
             if not isinstance(key, dict) or is_private_jwk(key):
                 raise InvalidField("not a public JWK", "/body/keys")
+
+
+def _check_finess(finess: str | msgspec.UnsetType) -> None:
+    if finess is not msgspec.UNSET and check_finess(finess) != finess:
+        raise InvalidField("a FINESS number is written in capitals", "/body/finess")
 
 
 def _check_json(value: Any, depth: int) -> None:
