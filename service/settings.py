@@ -98,6 +98,19 @@ class BudgetSettings(_Section, frozen=True, forbid_unknown_fields=True):
     nodes: Count = 1
 
 
+class SentinelSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """What the sentinel does about those who ask like thieves: `enforce`, or only say it (`report`).
+
+    So it does of what the rules in `report_rules` find. It never acts against more than `most_an_hour` clients, or
+    `most_an_hour_percent` of them where that is more, within an hour.
+    """
+
+    mode: Literal["enforce", "report"] = "enforce"
+    report_rules: tuple[Literal["canary", "unknown", "pace", "neighbours", "strangers", "nights"], ...] = ()
+    most_an_hour: Count = 5
+    most_an_hour_percent: Annotated[float, Meta(ge=0, le=100)] = 0.5
+
+
 class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """`fsync = false` is for measuring only: an answer then may outlive its record."""
 
@@ -205,6 +218,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     query: QuerySettings = QuerySettings()
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
+    sentinel: SentinelSettings = SentinelSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()

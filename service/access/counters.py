@@ -10,6 +10,7 @@ Times are local hours: the day's ordinal times 24, plus the hour in Europe/Paris
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -178,11 +179,15 @@ class Fleet:
             many = max(1, self.pharmacies)
             self.days[self.hour // 24] = FleetDay(self.today.lookups / many, self.today.strangers / many)
             self.days = {day: means for day, means in self.days.items() if day > hour // 24 - 1 - self.DAYS}
-            past = self.days.values()
-            self._most = FleetDay(max(day.lookups for day in past), max(day.strangers for day in past))
+            self._most = _most_of(self.days)
             self.today.clear()
         self.hour = hour
         self.this_hour.clear()
+
+    def recall(self, this_hour: Sums, today: Sums, pharmacies: int, days: dict[int, FleetDay]) -> None:
+        """Go on where another stood in this hour."""
+        self.this_hour, self.today, self.pharmacies, self.days = this_hour, today, pharmacies, days
+        self._most = _most_of(days)
 
     def forget_people(self) -> None:
         """The key of the period has changed: on a usual day of the next one, all who are asked for are strangers."""
@@ -195,3 +200,8 @@ class Fleet:
             return self._most
         many = max(1, self.pharmacies)
         return FleetDay(self.today.lookups / many, self.today.strangers / many)
+
+
+def _most_of(days: Mapping[int, FleetDay]) -> FleetDay:
+    lookups = max((day.lookups for day in days.values()), default=0.0)
+    return FleetDay(lookups, max((day.strangers for day in days.values()), default=0.0))

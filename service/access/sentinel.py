@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from service.access.counters import Fleet, Sheet
+from service.access.counters import Fleet, FleetDay, Sheet, Sums
 from service.access.habit import close_day
 from service.access.marks import Mark
 from service.access.suspicion import DEFAULT, Finding, Rule, Step, Thresholds, findings
@@ -58,13 +58,26 @@ class Policy(msgspec.Struct, frozen=True):
     cap_share: float = 0.005
 
 
-class _Case(msgspec.Struct, gc=False):
+class Case(msgspec.Struct, gc=False):
     """Where a pharmacy stands: the step taken, what was told in this hour, and whether this day had a step."""
 
     step: Step = Step.NONE
     told: Step = Step.NONE
     told_hour: int = 0
     day: int = 0
+
+
+class Standing(msgspec.Struct):
+    """All that a sentinel knows but its sheets, to be kept over a restart."""
+
+    hour: int
+    this_hour: Sums
+    today: Sums
+    pharmacies: int
+    days: dict[int, FleetDay]
+    cases: dict[str, Case]
+    acted: list[tuple[float, str]]
+    suspects: dict[Rule, list[str]]
 
 
 class Sentinel:
@@ -74,14 +87,34 @@ class Sentinel:
         self.policy = Policy() if policy is None else policy
         self.fleet = Fleet(hour)
         self._sheets: dict[str, Sheet] = {}
-        self._cases: dict[str, _Case] = {}
+        self._cases: dict[str, Case] = {}
         self._asked: set[str] = set()
         self._acted: deque[tuple[float, str]] = deque()
         self._suspects: dict[Rule, set[str]] = {rule: set() for rule in Rule}
 
+    def standing(self) -> Standing:
+        """What `recalled` goes on from, together with the sheets. The sums are those in use, not copies."""
+        fleet, suspects = self.fleet, {rule: sorted(names) for rule, names in self._suspects.items()}
+        sums = fleet.hour, fleet.this_hour, fleet.today, fleet.pharmacies, fleet.days
+        return Standing(*sums, self._cases, list(self._acted), suspects)
+
+    @classmethod
+    def recalled(cls, standing: Standing, sheets: dict[str, Sheet], policy: Policy) -> Sentinel:
+        """One that goes on where another stood."""
+        sentinel = cls(standing.hour, policy)
+        sentinel.fleet.recall(standing.this_hour, standing.today, standing.pharmacies, standing.days)
+        sentinel._sheets, sentinel._cases = sheets, standing.cases
+        sentinel._acted.extend(standing.acted)
+        sentinel._suspects |= {rule: set(names) for rule, names in standing.suspects.items()}
+        return sentinel
+
     def sheet(self, finess: str) -> Sheet | None:
         """The counters of a pharmacy that has asked."""
         return self._sheets.get(finess)
+
+    def pharmacies(self) -> set[str]:
+        """All that have asked."""
+        return set(self._sheets)
 
     def step(self, finess: str) -> Step:
         """The step that is taken against a pharmacy."""
@@ -165,7 +198,7 @@ class Sentinel:
         return found
 
     def _decide(self, finess: str, found: list[Finding], now: float, watch_reports: frozenset[str]) -> Action | None:
-        case = self._cases.setdefault(finess, _Case())
+        case = self._cases.setdefault(finess, Case())
         case.day = self._sheets[finess].day
         enforced = [finding for finding in found if finding.rule not in self.policy.report_rules]
         # A rule that is only reported lends no weight to one that is not.

@@ -72,7 +72,7 @@ def test_a_rule_that_is_only_reported_lends_no_weight_to_another():
     town = settled(policy=Policy(report_rules=frozenset({Rule.PACE, Rule.STRANGERS})))
     town.ask(THIEF, 130, unknown=45)
     (action,) = town.judge()
-    assert (action.step, action.held) == (Step.SLOW, None)
+    assert (action.step, action.held) == (Step.NOTE, None)
     assert {finding.rule for finding in action.findings} == {Rule.UNKNOWN}
 
 
