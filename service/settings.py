@@ -101,12 +101,14 @@ class BudgetSettings(_Section, frozen=True, forbid_unknown_fields=True):
 class SentinelSettings(_Section, frozen=True, forbid_unknown_fields=True):
     """What the sentinel does about those who ask like thieves: `enforce`, or only say it (`report`).
 
-    So it does of what the rules in `report_rules` find. It never acts against more than `most_an_hour` clients, or
+    So it does of what the rules in `report_rules` find, and while fewer than `least_pharmacies` have asked (a canary
+    excepted): it judges by comparing. It never acts against more than `most_an_hour` clients, or
     `most_an_hour_percent` of them where that is more, within an hour.
     """
 
     mode: Literal["enforce", "report"] = "enforce"
     report_rules: tuple[Literal["canary", "unknown", "pace", "neighbours", "strangers", "nights"], ...] = ()
+    least_pharmacies: Annotated[int, Meta(ge=0)] = 20
     most_an_hour: Count = 5
     most_an_hour_percent: Annotated[float, Meta(ge=0, le=100)] = 0.5
 

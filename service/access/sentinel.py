@@ -30,6 +30,7 @@ class Held(StrEnum):
     """Why an action is only reported."""
 
     REPORT = "report"
+    FLEET = "fleet"
     CAP = "cap"
     WAVE = "wave"
 
@@ -54,6 +55,8 @@ class Policy(msgspec.Struct, frozen=True):
     thresholds: Thresholds = DEFAULT
     report: bool = False
     report_rules: frozenset[Rule] = frozenset()
+    #: With fewer pharmacies there is no fleet to compare with: only a canary is acted upon.
+    least_fleet: int = 20
     least_cap: int = 5
     cap_share: float = 0.005
 
@@ -223,8 +226,11 @@ class Sentinel:
         reported = self.policy.report or rules <= self.policy.report_rules
         if reported or watch_reports.issuperset(self._meant(finess)):
             return Held.REPORT
-        if Rule.CANARY not in rules and all(len(self._suspects[rule]) > self.most_an_hour for rule in rules):
-            return Held.WAVE
+        if Rule.CANARY not in rules:
+            if self.fleet.pharmacies < self.policy.least_fleet:
+                return Held.FLEET
+            if all(len(self._suspects[rule]) > self.most_an_hour for rule in rules):
+                return Held.WAVE
         acted = {name for _, name in self._acted}
         return Held.CAP if finess not in acted and len(acted) >= self.most_an_hour else None
 

@@ -112,9 +112,9 @@ class Bailiff:
     ) -> None:
         if action.step is Step.SUSPEND:
             kept.suspended[action.finess] = sorted(clients)
-            for name in clients:
+            for name, known in clients.items():
                 kept.slowed.pop(name, None)
-                if is_hub(clients[name]):
+                if is_hub(known):
                     self._count_hub(name, action, now)
             return
         day, _ = _day(now)

@@ -96,6 +96,15 @@ def test_of_a_day_before_only_a_canary_counts():
     assert [action.step for action in town.judge()] == [Step.SUSPEND]
 
 
+def test_without_a_fleet_to_compare_with_only_a_canary_is_acted_upon():
+    town = settled(10)
+    town.ask(THIEF, 130)
+    (action,) = town.judge()
+    assert (action.step, action.held) == (Step.SUSPEND, Held.FLEET)
+    town.sentinel.count("c", town.names[1], town.mark(canary=True))
+    assert [(action.finess, action.held) for action in town.judge()] == [(town.names[1], None)]
+
+
 def test_a_canary_suspends_at_once():
     town = settled()
     town.sentinel.count("c", THIEF, town.mark(canary=True))
