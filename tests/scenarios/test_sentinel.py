@@ -145,23 +145,31 @@ def test_when_the_worker_that_judges_is_killed_another_takes_the_seat(site: Inst
 def test_a_scraper_is_slowed_then_suspended_and_what_it_read_stands_in_the_journal(
     site: Installation, queries: list[bytes]
 ):
-    site.environment["RELAIS_SENTINEL_LEAST_PHARMACIES"] = "1"
     site.register("thief", "pharmacy", FINESS, options=PLENTY)
+    others = [f"99{number:07d}" for number in range(25)]
+    site.register("a-hub", "hub", *others, options=PLENTY)
     site.start("rights", workers=2)
-    people = 0
+    for finess in others:
+        assert code(site, "a-hub", {**site.example("open"), "finess": finess}) == ""
+    answered, refused = 0, ""
     for query in queries:
-        if code(site, "thief", query):
+        refused = code(site, "thief", query)
+        if refused:
             break
-        people += 1
-        time.sleep(0.02)
-    wait_refused(site, "thief", 20)
-    steps = [one.step for one in told(site) if one.held is None]
-    assert steps[-1] == "suspend"
-    assert set(steps) >= {"slow", "suspend"}
-    kinds = [order["kind"] for order in of_sentinel(site)]
-    assert kinds[-1] == "client.suspend"
-    report = json.loads(site.relais("journal", "report", "--client", "thief", "--json").stdout)
-    assert people < 300, report
+        answered += 1
+        time.sleep(0.1)
+    assert refused == "client_suspended"
+    taken = [one for one in told(site) if one.held is None]
+    assert [one.step for one in taken] == sorted((one.step for one in taken), key=["note", "slow", "suspend"].index)
+    assert {one.finess for one in taken} == {FINESS}
+    assert {one.step for one in taken} >= {"slow", "suspend"}
+    assert [order["kind"] for order in of_sentinel(site)] == ["client.limit", "client.suspend"]
+    words = ("journal", "report", "--client", "thief", "--officer-key", str(site.home / "keys" / "officer.jwk"))
+    report = json.loads(site.relais(*words, "--json").stdout)
+    (thief,) = report["clients"]
+    assert (thief["client"], thief["answers"], report["exact"]) == ("thief", answered, True)
+    assert 0 < thief["people"]["disclosed"] <= thief["people"]["asked"] <= answered
+    assert answered < 250
 
 
 def test_in_report_mode_it_only_tells(site: Installation, canary: dict[str, Any]):
