@@ -87,6 +87,6 @@ def _print(made: Report) -> None:
         for one in made.clients:
             print(f"{one.client}: {bound}{one.people.asked} people, {one.answers} answers")
     if made.broken_off:
-        print(f"{len(made.broken_off)} segments were not read to their end: --json names them")
+        print(f"{len(made.broken_off)} segments could not be read whole: --json names them")
     if made.pruned:
         print(f"{len(made.pruned)} segments of this period are pruned: they are in no count")

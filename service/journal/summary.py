@@ -18,6 +18,7 @@ import msgspec
 
 from service.base64url import b64u_decode
 from service.errors import JournalDamaged
+from service.journal.damage import Evidence
 from service.journal.disclosure import Category, at_most, given_away, identity, to_mask
 from service.journal.entries import Entry
 from service.journal.officer import Opened
@@ -59,13 +60,6 @@ class Summary(msgspec.Struct, frozen=True):
     snapshots: dict[str, int]
     finess: dict[str, int]
     days: dict[str, int]
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """Whether the journal is whole, and its damages in a line each."""
-
-    whole: bool
-    damages: tuple[str, ...]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -198,14 +192,13 @@ def summarise(
 
     Raises OSError.
     """
-    broken: dict[str, str] = {}
     with Partitions(aside) as people:
         tally = Tally(people, key)
         for journal, opened in reading.entries():
             try:
                 tally.take(opened)
             except JournalDamaged as error:
-                broken.setdefault(journal, error.detail)
+                reading.damaged(journal, error.detail)
         total, clients = tally.summaries()
     return Report(
         at=at,
@@ -214,7 +207,7 @@ def summarise(
         exact=not reading.sealed,
         journal=evidence,
         sealed=reading.sealed,
-        broken_off=broken | reading.broken_off,
+        broken_off=reading.broken_off,
         pruned=tuple(reading.pruned),
         total=total,
         clients=clients,

@@ -121,6 +121,20 @@ def test_a_list_that_is_not_complete_says_so(home: Home, tmp_path: Path, capsys:
     assert f"not complete: segment {first.stem}" in capsys.readouterr().err
 
 
+def test_a_list_from_a_damaged_journal_is_never_complete(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    first, _ = segment_paths(home.journal)
+    # Everything that is left reads well; who was in what was cut, nobody can tell.
+    first.write_bytes(first.read_bytes().splitlines(keepends=True)[0])
+    out = tmp_path / "out"
+    assert relais(home, "affected", "--client", THIEF, *key(home), *SINCE, "--out", str(out), "--json") == 1
+    captured = capsys.readouterr()
+    listed = json.loads(captured.out)
+    assert (listed["complete"], listed["journal"]["whole"], listed["broken_off"]) == (False, False, {})
+    assert (listed["people"], "the journal is damaged" in captured.err) == ({FIRST: 1, SECOND: 1}, True)
+
+
 def test_files_are_sealed_to_recipients(home: Home, tmp_path: Path):
     recipients, out = tmp_path / "recipients.txt", tmp_path / "out"
     recipients.write_text(f"# who reads what\n990000001 {RECIPIENT}\n* {RECIPIENT} # all others\n")
