@@ -142,7 +142,7 @@ def verify(directory: Path, watch: Watch) -> Any:
 def report(directory: Path, opener: OfficerPrivateKey | None, watch: Watch) -> Any:
     reading = Reading(directory, Selection(), opener, watch)
     key = os.urandom(32)
-    made = summarise(reading, Evidence(whole=True), at="", since="", until="", key=key, aside=directory)
+    made = summarise(reading, Evidence(whole=True), at="", since="", until="", key=key, aside=directory, report=watch)
     return made.total.people.asked
 
 

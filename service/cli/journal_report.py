@@ -63,7 +63,13 @@ def report(  # noqa: PLR0913 - one parameter an option
     with Meter() as meter:
         reading = Reading(folder, wanted, officer, partial(meter.report, "reading"))
         made = summarise(
-            reading, evidence, at=instant(now), since=wanted.since, until=wanted.until, key=os.urandom(_KEY_BYTES)
+            reading,
+            evidence,
+            at=instant(now),
+            since=wanted.since,
+            until=wanted.until,
+            key=os.urandom(_KEY_BYTES),
+            report=meter.stage("counting"),
         )
     if page is not None:
         write_durable(page, render_page(made).encode("utf-8"), PRIVATE_MODE)

@@ -114,11 +114,15 @@ class _SegmentReader:
         self._gaps: list[range] = []
         self._unknown: set[str] = set()
         self._tear: Finding | None = None
+        self._copied = False
 
     def read(self, report: Callable[[int], None]) -> SegmentReport:
         """The report."""
         torn = done = 0
         for number, line in lines(self._path):
+            if self._copied:
+                # Each of its heads would contradict its name once more.
+                return self._report
             done += len(line)
             if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
                 torn = len(line)
@@ -146,6 +150,7 @@ class _SegmentReader:
             return
         if header.journal != self._report.name:
             self._add(Cause.DUPLICATE_SEGMENT, f"its header is that of segment {header.journal}")
+            self._copied = True
         if self._payload(token, HEADER_TYP) is None:
             return
         self._report.header, self._report.header_sha256 = header, sha256_b64u(token.encode("ascii"))
