@@ -14,6 +14,7 @@ from service.cli.journal_affected import load_recipients
 from service.cli.journal_prune import parse_age
 from service.cli.main import _run
 from service.control.fleet import FleetStore
+from service.control.suspicions import SqliteSuspicions, Suspicion
 from service.errors import OperatorError
 from service.journal.segment import key_path, segment_paths
 from service.journal.writer import JournalWriter
@@ -162,6 +163,41 @@ def test_a_timeline_tells_starts_and_answers(home: Home, tmp_path: Path, capsys:
     out = tmp_path / "timeline.jsonl"
     assert relais(home, "export", "--out", str(out)) == 0
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_timeline_tells_what_the_sentinel_noticed_of_a_client(home: Home, capsys: pytest.CaptureFixture[str]):
+    def said(minutes: int, *clients: str, held: str | None = None) -> Suspicion:
+        at = NOW + dt.timedelta(minutes=minutes)
+        return Suspicion(at, "750012346", clients, "slow", ("pace",), "pace 70 (expected 12)", held)
+
+    store = SqliteSuspicions(home.fleet)
+    store.add([said(5, THIEF, held="report"), said(6, HONEST), said(90, "*"), said(-9000, THIEF)])
+    store.close()
+    assert relais(home, "export", "--client", THIEF, *SINCE) == 0
+    text = capsys.readouterr().out
+    events = [json.loads(line) for line in text.splitlines()]
+    kinds = ["answers", "segment", "suspicion", "answers", "segment", "suspicion"]
+    assert [event["event"] for event in events] == kinds
+    assert events[2]["data"] == {
+        "clients": [THIEF],
+        "step": "slow",
+        "rules": ["pace"],
+        "detail": "pace 70 (expected 12)",
+        "held": "report",
+    }
+    assert "750012346" not in text
+    assert relais(home, "export", *SINCE) == 0
+    assert capsys.readouterr().out.count('"suspicion"') == 3
+    assert relais(home, "export") == 0
+    assert capsys.readouterr().out.count('"suspicion"') == 4
+
+
+def test_a_lost_store_leaves_the_rest_of_the_timeline(home: Home, capsys: pytest.CaptureFixture[str]):
+    home.fleet.unlink()
+    assert relais(home, "export", *SINCE) == 0
+    captured = capsys.readouterr()
+    assert "what the sentinel noticed does not answer" in captured.err
+    assert len(captured.out.splitlines()) == 4
 
 
 def test_what_is_old_is_forgotten_and_the_journal_verifies(home: Home, capsys: pytest.CaptureFixture[str]):
