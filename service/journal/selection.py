@@ -15,7 +15,15 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from service.errors import JournalDamaged, KeyRejected, SignatureRejected
 from service.journal.entries import HEAD_LINE, HEADER_LINE, MAX_LINE_BYTES, Entry, parse_entry
 from service.journal.officer import OfficerPrivateKey, Opened, open_entry, segment_keys
-from service.journal.segment import last_recorded, lines, named_in_header, peek_header, pruned_paths, segment_paths
+from service.journal.segment import (
+    heads_path,
+    last_recorded,
+    lines,
+    named_in_header,
+    peek_header,
+    pruned_paths,
+    segment_paths,
+)
 from service.journal.steps import Steps
 
 
@@ -68,7 +76,13 @@ class Reading:
         self.pruned = [path.stem for path in pruned_paths(self._directory) if self._reaches_into(path)]
         steps = Steps(paths, self._report)
         for path in paths:
-            yield from self._segment(path, steps.of(path))
+            try:
+                yield from self._segment(path, steps.of(path))
+            except FileNotFoundError:
+                if not heads_path(path).is_file():
+                    raise
+                # Pruned since it was listed; once open, it could have been read to its end.
+                self.pruned.append(path.stem)
         steps.end()
 
     def damaged(self, journal: str, why: str) -> None:

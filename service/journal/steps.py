@@ -12,9 +12,9 @@ class Steps:
     """Tells `report` how many bytes of all files are read, of how many; the files are those that `of` is asked for."""
 
     def __init__(self, paths: Sequence[Path], report: Callable[[int, int], None]) -> None:
-        """Raises OSError if a file is not there."""
+        """Raises OSError; what is pruned meanwhile has no size any more."""
         self._report = report
-        sizes = [path.stat().st_size for path in paths]
+        sizes = [path.stat().st_size if path.exists() else 0 for path in paths]
         self._total: Final = sum(sizes)
         self._before: Final = {path: sum(sizes[:number]) for number, path in enumerate(paths)}
 

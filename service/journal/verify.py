@@ -18,7 +18,7 @@ from service.journal.entries import Link
 from service.journal.pruned import read_pruned
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.register import RegisteredSegment, RegisterView
-from service.journal.segment import HEADS_SUFFIX, peek_header, pruned_paths, segment_paths
+from service.journal.segment import HEADS_SUFFIX, heads_path, peek_header, pruned_paths, segment_paths
 from service.journal.steps import Steps
 from service.jwk import PublicKey
 
@@ -87,14 +87,18 @@ def _read(
 ) -> SegmentReport:
     if path.suffix == HEADS_SUFFIX:
         return read_pruned(path, keys, wanted, now)
-    return read_segment(path, keys, wanted, report)
+    found = read_segment(path, keys, wanted, report) if path.is_file() else None
+    if found is None or heads_path(path).is_file():
+        # Pruned since it was listed, perhaps while it was read.
+        return read_pruned(heads_path(path), keys, wanted, now)
+    return found
 
 
 def _wanted(paths: Iterable[Path], registered: Mapping[str, RegisteredSegment]) -> dict[str, set[str]]:
     """Hashes of heads to look out for, by the segment that should hold them."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for path in paths:
-        header = peek_header(path)
+        header = peek_header(path if path.is_file() else heads_path(path))
         if header is not None and header.previous is not None:
             wanted[header.previous.journal].add(header.previous.head)
     for segment in registered.values():
