@@ -129,6 +129,18 @@ async def test_a_damaged_line_is_told_and_every_other_one_is_read(node: Node):
     assert made.total.answers == 6
 
 
+async def test_the_counting_that_follows_the_reading_is_told_of(node: Node):
+    await planted(node)
+    told: list[tuple[int, int]] = []
+    reading = Reading(node.directory, Selection(), None)
+    summarise(
+        reading, WHOLE, at=AT, since="", until="", key=bytes(32), report=lambda done, total: told.append((done, total))
+    )
+    assert told == sorted(told)
+    assert 2 <= len(told) <= 5
+    assert {total for _, total in told} == {256}
+
+
 async def test_neither_report_nor_page_names_anybody(node: Node):
     await planted(node)
     made = report(node, officer())
