@@ -33,7 +33,8 @@ from tests.scenarios.shifted_clock import SteppingClock
 
 DAY = 86_400
 STOLEN, OTHER, HUB = "pharmacie-volee", "pharmacie-voisine", "concentrateur"
-PLENTY = ("--daily", "100000", "--burst", "100000", "--unknown", "100000")
+#: Neither budgets nor the sentinel end what is to be found here.
+PLENTY = ("--daily", "100000", "--burst", "100000", "--unknown", "100000", "--watch", "report")
 FICTITIOUS = [
     {"beneficiary": {"nir": nir, "birth_date": "1990-01-01", "birth_rank": 1}}
     for nir in ("2555555123030", "2555555123042")
