@@ -42,13 +42,14 @@ from service.upstream_token import upstream_token
 from service.web import routes
 from service.web.admin.desk import DESK, Desk
 from service.web.admin.holdings import Holdings
-from service.web.answering import Answerer
+from service.web.answering import ANSWERER, Answerer
+from service.web.batch_api import BATCHES, Batches
 from service.web.charging import Charging
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
 from service.web.lending import Lender
 from service.web.retries import Retries
-from service.web.rights_api import ANSWERER, RETRIES
+from service.web.rights_api import RETRIES
 from service.web.server import Runner
 
 KEEPALIVE_SECONDS = 75.0
@@ -100,7 +101,9 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
     if server == "rights":
         app.add_routes(routed(routes.RIGHTS))
         app[ANSWERER] = Answerer(context)
-        app[RETRIES] = Retries(settings.limits.retry_seconds, settings.limits.retry_entries)
+        limits = settings.limits
+        app[RETRIES] = Retries(limits.retry_seconds, limits.retry_entries)
+        app[BATCHES] = Batches(Retries(limits.retry_seconds, limits.retry_entries, limits.retry_batch_bytes))
     else:
         app.add_routes(routed(routes.ADMIN))
         app[DESK] = _desk(home, settings, clock, ledger)
