@@ -107,7 +107,7 @@ class Answerer:
             raise NoSnapshot
         now = context.clock.now()
         admitted = self._admission.admit(cases, knowledge, now)
-        going = [case for case in admitted if case.company is None or _goes(case, case.company)]
+        going = _going(admitted, now)
         for group in _groups(self._decided(going, snapshot, knowledge, now)):
             recorded = journal.record_all([_pending(case) for case in group])
             recorded.add_done_callback(functools.partial(_deliver, group))
@@ -195,15 +195,20 @@ def _pending(case: Case) -> Pending:
     )
 
 
-def _goes(case: Case, company: Company) -> bool:
-    """Whether all that a case goes with are here; the last to arrive sends them all into the next turn."""
-    if case.future.done():
-        case.release()
-        return False
-    if not company.going:
-        company.arrived(case)
-        return False
-    return True
+def _going(cases: Sequence[Case], now: dt.datetime) -> list[Case]:
+    """The cases that wait for nobody: those of a batch go once the last of them is here."""
+    going: list[Case] = []
+    for case in cases:
+        company = case.company
+        if company is None:
+            going.append(case)
+        elif case.future.done():  # the caller has gone, or the whole batch was refused
+            case.release()
+        elif company.going:
+            going.append(case)
+        else:
+            going += company.arrived(case, now)
+    return going
 
 
 def _groups(cases: Sequence[Case]) -> list[list[Case]]:

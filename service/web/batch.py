@@ -7,6 +7,7 @@ mode, at one instant; and recorded together, so that nothing of a batch is charg
 from __future__ import annotations
 
 import asyncio
+import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Final
@@ -50,13 +51,23 @@ class Batch:
         self._results: list[bytes] = [b""] * len(bodies)
         self._open = len(bodies)
         self._arrived: list[Case] = []
+        self._since: dt.datetime | None = None
         self._refused: Counter[str] = Counter()
         future.add_done_callback(lambda _: self._over())
 
-    def arrived(self, case: Case) -> None:
-        """One of them waits for nothing but the others."""
+    def arrived(self, case: Case, now: dt.datetime) -> Sequence[Case]:
+        """One of them waits for nothing but the others. All of them where the others came at this same instant too.
+
+        Where some came before, all come back for the next turn instead: much may have changed since.
+        """
+        self._since = self._since or now
         self._arrived.append(case)
+        if self._since is now and len(self._arrived) == self._open:
+            self.going = True
+            cases, self._arrived = self._arrived, []
+            return cases
         self._go_on()
+        return ()
 
     def put(self, number: int, result: bytes) -> None:
         """What the case at `number` came to."""

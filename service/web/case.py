@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -36,8 +37,11 @@ class Company(Protocol):
         """Whether the last of them has been waited for."""
         ...
 
-    def arrived(self, case: Case) -> None:
-        """One of them waits for nothing but the others."""
+    def arrived(self, case: Case, now: dt.datetime) -> Sequence[Case]:
+        """One of them waits for nothing but the others. All of them where the others came at this same instant too.
+
+        Where some came before, all come back for the next turn instead: much may have changed since.
+        """
         ...
 
 
