@@ -46,8 +46,8 @@ class _Account:
         self.drawing: asyncio.Task[None] | None = None
         self.refused_until = 0.0
         self.left_in_store = 0
-        #: Lookups that wait for what is being drawn: a batch may want more at once than a lease has.
-        self.waiting = 0
+        #: Lookups that wait for what is being drawn, and how many did lately: batches may want many at once.
+        self.waiting = self.pace = 0
 
 
 class Charging:
@@ -96,7 +96,7 @@ class Charging:
             seconds = (self._ends - now).total_seconds()
             raise BudgetExhausted("this day's lookups are used up", seconds=seconds, limits=self._limits(account, now))
         account.waiting += charge is None
-        low = account.allowance.left <= self._settings.lease_lookups // 4
+        low = account.allowance.left <= self._wanted(account) // 4
         if low and not refused and account.drawing is None:
             account.drawing = asyncio.create_task(self._draw(account), name="draw-lease")
         return charge
@@ -154,7 +154,8 @@ class Charging:
         try:
             self._owe(account, account.allowance.settled())
             limits = limits_of(account.client, self._settings.hub_ceiling_percent)
-            wanted = self._settings.lease_lookups + account.waiting
+            account.pace = max(account.waiting, account.pace // 2)
+            wanted = self._wanted(account)
             grant = functools.partial(grantable, limits, wanted)
             lease = await self._lender.draw(account.day, account.client.id, account.finess, grant)
             if lease is None:
@@ -165,6 +166,9 @@ class Charging:
             self._receive(account, lease.id, lease.granted)
         finally:
             account.drawing, account.waiting = None, 0  # whoever still waits asks again
+
+    def _wanted(self, account: _Account) -> int:
+        return self._settings.lease_lookups + 2 * account.pace
 
     def _receive(self, account: _Account, lease_id: int, granted: int) -> None:
         if granted:
