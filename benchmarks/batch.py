@@ -36,7 +36,7 @@ class Way(NamedTuple):
 
 
 ALONE = Way(0, 32)
-WAYS = (ALONE, Way(10, 8), Way(100, 4), Way(200, 4))
+WAYS = (ALONE, Way(10, 8), Way(100, 8), Way(200, 8))
 
 
 def requests(home: Path, way: Way) -> list[bytes]:

@@ -245,3 +245,25 @@ async def test_leases_drawn_together_too_late_are_all_given_back(fleet: Fleet, m
     monkeypatch.setattr("service.web.lending.STALL_SECONDS", 5)
     await worker.charging.close()
     assert fleet.store.spent(DAY, "hub") == (0, 0)
+
+
+async def test_what_waits_at_once_is_drawn_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+    worker, granted = await fleet.worker(), []
+    draw_all = fleet.store.draw_all
+
+    def seen(holder: str, wants: Any) -> Any:
+        leases = draw_all(holder, wants)
+        granted.extend(lease.granted for lease in leases)
+        return leases
+
+    monkeypatch.setattr(fleet.store, "draw_all", seen)
+    client = pharmacy(10_000, unknown=10_000)
+    charges = await asyncio.gather(*(worker.take(client) for _ in range(200)))
+    assert granted[0] == 20 + 2 * 200
+    assert len({charge.lease for charge in charges}) == 1
+
+
+async def test_a_small_budget_is_lent_in_small_leases_whatever_waits(fleet: Fleet):
+    worker, client = await fleet.worker(), pharmacy(80)
+    await asyncio.gather(*(worker.take(client) for _ in range(10)))
+    assert fleet.store.spent(DAY, "p", FINESS)[0] <= 20
