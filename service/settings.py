@@ -82,6 +82,7 @@ class LimitSettings(_Section, frozen=True, forbid_unknown_fields=True):
     bodies_in_flight: Count = 512
     retry_seconds: Seconds = 300.0
     retry_entries: Count = 10_000
+    retry_batch_bytes: Count = 32 * 1024 * 1024
     token_entries: Count = 4096
 
 

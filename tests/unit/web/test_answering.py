@@ -33,7 +33,7 @@ from service.journal.entries import Pending, Receipt
 from service.rights.heard import Heard
 from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance, Status
 from service.rights.reasons import Reason
-from service.settings import QuerySettings
+from service.settings import QuerySettings, UpstreamSettings
 from service.web.answering import Answerer, commitment
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -93,7 +93,7 @@ def context() -> Any:
         knowledge=knowledge,
         journal=FakeJournal(),
         clock=SimpleNamespace(now=lambda: NOW),
-        settings=SimpleNamespace(query=QuerySettings()),
+        settings=SimpleNamespace(query=QuerySettings(), upstream=UpstreamSettings()),
         today=lambda now: now.date(),
         stance=lambda _, **__: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
         unreadable_records=0,
