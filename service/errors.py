@@ -7,7 +7,8 @@ RelaisError
 │   └── PreconditionRequired · PreconditionFailed
 ├── AccessError               the caller may not (401, 403, 429)
 │   ├── TokenMissing · TokenInvalid · TokenExpired
-│   ├── ClientSuspended · ScopeMissing · FinessNotAllowed
+│   ├── ClientSuspended       FinessSuspended: a hub, for one of its pharmacies
+│   ├── ScopeMissing · FinessNotAllowed
 │   └── LimitReached          429
 │       └── BudgetExhausted · TooFast
 ├── AvailabilityError         we cannot answer now (503)
@@ -137,6 +138,10 @@ class TokenExpired(AccessError, code="token_expired"):
 
 class ClientSuspended(AccessError, code="client_suspended"):
     """A valid token of a suspended client."""
+
+
+class FinessSuspended(ClientSuspended):
+    """A hub that is suspended for the FINESS it names, and for no other."""
 
 
 class ScopeMissing(AccessError, code="scope_missing"):
