@@ -21,11 +21,13 @@ from service.clock import Clock, SystemClock
 from service.control.fleet import FleetStore, Server
 from service.control.leases import SqliteLeaseStore
 from service.control.ledger import Ledger
+from service.control.outages import Share, SqliteOutages
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
 from service.control.watch import Watcher
 from service.deciding import decisions_on
+from service.exposing import Meter
 from service.follower import Follower, Vault
 from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
@@ -47,6 +49,7 @@ from service.web.charging import Charging
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
 from service.web.lending import Lender
+from service.web.outage_report import OutageReport
 from service.web.retries import Retries
 from service.web.rights_api import ANSWERER, RETRIES
 from service.web.server import Runner
@@ -109,7 +112,12 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
 
 
 def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
-    return Desk(ledger, decisions_on(ledger, home, settings), Holdings(home, settings, clock, ledger))
+    return Desk(
+        ledger,
+        decisions_on(ledger, home, settings),
+        Holdings(home, settings, clock, ledger),
+        Meter(home, settings),
+    )
 
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
@@ -145,6 +153,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.start()
             context.charging = _charging(home, settings, slot, clock)
             await context.charging.start()
+            report = OutageReport(context.charging, SqliteOutages(home.fleet), _share(settings, slot))
+            await report.start()
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
         await follower.settled()
@@ -159,6 +169,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.close()
         if context.charging is not None:
             await context.charging.close()
+            await report.close()
         crashes.close()
         fleet.close()
         ledger.close()
@@ -196,6 +207,12 @@ def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: Fle
         fleet,
         fsync=settings.journal.fsync,
     )
+
+
+def _share(settings: Settings, slot: int) -> Share:
+    """The part of the outage share that this slot gives of, as `_charging` splits it."""
+    workers = settings.rights.workers
+    return Share(settings.instance.node, slot % workers, workers)
 
 
 def _charging(home: Home, settings: Settings, slot: int, clock: Clock) -> Charging:
