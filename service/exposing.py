@@ -23,6 +23,8 @@ from service.control.suspicions import Suspicion as Told
 from service.errors import InvalidField
 from service.settings import Home, Settings
 
+#: By client.
+Spent = Mapping[str, Spending]
 _PARIS: Final = ZoneInfo("Europe/Paris")
 _ASKING: Final = frozenset({ClientClass.PHARMACY, ClientClass.HUB})
 _NOTHING: Final = Spending()
@@ -43,27 +45,31 @@ class Meter:
 
     def all(self, view: View, now: dt.datetime) -> list[Exposed]:
         """Every client that may ask, or asked within the week, in no order."""
-        days = exposure.periods(day_of(now))
-        today, week, before = self._spendings.by_client(*days)
-        standings = self._standings(view, now, {*today, *week})
-        exposed = []
-        for client, standing in standings.items():
-            spent = Spendings(today.get(client, _NOTHING), week.get(client, _NOTHING), before.get(client, _NOTHING))
-            worst = self._worst(client, standing, days.today) if spent.today.lookups else None
-            exposed.append(exposure.expose(client, standing, spent, worst))
-        return exposed
+        return self._exposed(view, now, *self._spendings.by_client(*exposure.periods(day_of(now))))
 
     def one(self, client: str, view: View, now: dt.datetime) -> tuple[Exposed, list[Place]] | None:
         """A client, and each FINESS that it asked for within the week, most first; None where nobody knows it."""
         state = view.clients.get(client)
         only = msgspec.structs.replace(view, clients={} if state is None else {client: state})
-        exposed = {one.client: one for one in self.all(only, now)}
+        days = exposure.periods(day_of(now))
+        exposed = {
+            one.client: one for one in self._exposed(only, now, *self._spendings.by_client(*days, client=client))
+        }
         if client not in exposed:
             return None
         limits = self._standing(client, state).limits
-        today, week = self._spendings.by_finess(client, *exposure.periods(day_of(now))[:2])
-        places = [exposure.place(finess, limits, today.get(finess, _NOTHING), spent) for finess, spent in week.items()]
+        today, week = self._spendings.by_finess(client, days.today, days.week)
+        places = [exposure.place(one, limits, today.get(one, _NOTHING), spent) for one, spent in week.items()]
         return exposed[client], sorted(places, key=_most_first)
+
+    def _exposed(self, view: View, now: dt.datetime, today: Spent, week: Spent, before: Spent) -> list[Exposed]:
+        exposed = []
+        day = exposure.periods(day_of(now)).today
+        for client, standing in self._standings(view, now, {*today, *week}).items():
+            spent = Spendings(today.get(client, _NOTHING), week.get(client, _NOTHING), before.get(client, _NOTHING))
+            worst = self._worst(client, standing, day) if client in today else None
+            exposed.append(exposure.expose(client, standing, spent, worst))
+        return exposed
 
     def close(self) -> None:
         """Let go of the store."""

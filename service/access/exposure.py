@@ -79,7 +79,7 @@ class Flag(StrEnum):
     UNREADABLE = "unreadable"
 
 
-class Read(msgspec.Struct, frozen=True):
+class Read(msgspec.Struct, frozen=True, gc=False):
     """What was read in a period, at most; `lent` of the lookups may not be used.
 
     `share` is the part of `ceiling`, the lookups that the period allows; None where nobody knows that.
@@ -92,7 +92,7 @@ class Read(msgspec.Struct, frozen=True):
     share: float | None
 
 
-class Place(msgspec.Struct, frozen=True):
+class Place(msgspec.Struct, frozen=True, gc=False):
     """One FINESS of a client; `used_up` where nothing more is lent for it today, `week` None where it was not read."""
 
     finess: str
@@ -101,7 +101,7 @@ class Place(msgspec.Struct, frozen=True):
     week: Read | None = None
 
 
-class Suspicion(msgspec.Struct, frozen=True):
+class Suspicion(msgspec.Struct, frozen=True, gc=False):
     """The hardest step of the sentinel about a client today; `held` says why it was only told, None where it was taken.
 
     `rules` are what was seen, `finess` whom it was asked for: empty where that is a hub as a whole.
@@ -114,7 +114,7 @@ class Suspicion(msgspec.Struct, frozen=True):
     held: str | None
 
 
-class Exposed(msgspec.Struct, frozen=True, kw_only=True):
+class Exposed(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     """One client, against what it may.
 
     `usual` is its lookups on a day of the week before on which it asked, 0 where there was none; `trend` is today's
@@ -144,7 +144,7 @@ class Exposed(msgspec.Struct, frozen=True, kw_only=True):
         return own if self.worst is None else max(own, self.worst.today.share or 0.0)
 
 
-class Standing(msgspec.Struct, frozen=True):
+class Standing(msgspec.Struct, frozen=True, gc=False):
     """What the orders say of a client: `terms` and `limits` None where its registration cannot be read, or is none."""
 
     terms: Client | None = None

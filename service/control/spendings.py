@@ -5,11 +5,10 @@ Beside the leases it knows what workers gave from the outage share, which they t
 
 from __future__ import annotations
 
-import functools
 import sqlite3
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Final, NamedTuple, TypeVar
+from typing import Any, Final, NamedTuple, TypeVar
 
 from service.control.database import COMMAND_BUSY_SECONDS, Database
 from service.control.fleet import APPLICATION_ID
@@ -38,25 +37,21 @@ class Spending(NamedTuple):
 #: By client, and by FINESS.
 Spendings = dict[str, Spending]
 
-#: Each is a scan of the days from the first of all periods to the last, with sums for each period.
-_SPENT: Final = "SELECT {who}, {sums} FROM spendings WHERE day BETWEEN ? AND ? AND {which} GROUP BY 1"
-_LENT: Final = "SELECT {who}, {sums} FROM leases WHERE day BETWEEN ? AND ? AND {which} GROUP BY 1"
+_SPENT: Final = """
+SELECT {who}, sum(lookups), sum(unknown), sum(lookups > 0) FROM spendings
+WHERE day BETWEEN ? AND ? AND {which} GROUP BY 1
+"""
+_LENT: Final = "SELECT {who}, sum(granted) FROM leases WHERE day BETWEEN ? AND ? AND {which} GROUP BY 1"
 #: A server with another number of workers counts the same journals into other shares: the largest of their sums holds.
 _OUTAGE: Final = """
-SELECT {who}, {sums} FROM (
-    SELECT client, finess, day, sum(lookups) AS lookups, sum(unknown) AS unknown FROM (
-        SELECT client, finess, day, node, max(lookups) AS lookups, max(unknown) AS unknown FROM (
-            SELECT client, finess, day, node, sum(lookups) AS lookups, sum(unknown) AS unknown FROM outages
-            WHERE day BETWEEN ? AND ? AND {which} GROUP BY client, finess, day, node, shares
-        ) GROUP BY client, finess, day, node
-    ) GROUP BY {who}, day
+SELECT {who}, sum(lookups), sum(unknown), count(DISTINCT day) FROM (
+    SELECT client, finess, day, max(lookups) AS lookups, max(unknown) AS unknown FROM (
+        SELECT client, finess, day, node, sum(lookups) AS lookups, sum(unknown) AS unknown FROM outages
+        WHERE day BETWEEN ? AND ? AND {which} GROUP BY client, finess, day, node, shares
+    ) GROUP BY client, finess, day, node
 ) GROUP BY 1
 """
 _IS_THERE: Final = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name = ?"
-#: What is summed over the days of a period.
-_OF_SPENT: Final = ("lookups", "unknown", "lookups > 0")
-_OF_LENT: Final = ("granted",)
-_OF_OUTAGE: Final = ("lookups", "unknown", "lookups > 0")
 _NOTHING: Final = Spending()
 
 
@@ -69,13 +64,15 @@ class SpendingStore:
     def __init__(self, path: Path) -> None:
         self._database = Database(path, APPLICATION_ID, "NORMAL", COMMAND_BUSY_SECONDS, COMMAND_BUSY_SECONDS)
 
-    def by_client(self, *periods: Days) -> list[Spendings]:
-        """What each client spent as a whole, over each of the periods, as of one instant."""
-        return self._at_once(lambda connection: _over(connection, periods))
+    def by_client(self, *periods: Days, client: str | None = None) -> list[Spendings]:
+        """What each client, or this one, spent as a whole, over each of the periods, as of one instant."""
+        whole = _Question("client", "finess = ''", client)
+        return self._at_once(lambda connection: [_over(connection, days, whole) for days in periods])
 
     def by_finess(self, client: str, *periods: Days) -> list[Spendings]:
         """What a client spent for each FINESS, over each of the periods, as of one instant."""
-        return self._at_once(lambda connection: _over(connection, periods, client))
+        each = _Question("finess", "finess <> ''", client)
+        return self._at_once(lambda connection: [_over(connection, days, each) for days in periods])
 
     def close(self) -> None:
         """Let go of the file."""
@@ -92,41 +89,31 @@ class SpendingStore:
         return self._database.read(within)
 
 
-def _over(connection: sqlite3.Connection, periods: Sequence[Days], client: str | None = None) -> list[Spendings]:
-    """By client; of one `client` by FINESS. Spendings are kept of clients as a whole too, what is lent is not."""
-    whole, own = ("finess = ''", "true") if client is None else ("finess <> '' AND client = ?", "client = ?")
-    select = functools.partial(_select, connection, periods, client)
-    found: list[Spendings] = [{} for _ in periods]
-    for one, who, (lookups, unknown, days) in select("spendings", _SPENT, _OF_SPENT, whole):
+class _Question(NamedTuple):
+    """By whom to sum, of which rows: spendings are kept of clients as a whole too, what is lent and the rest is not."""
+
+    who: str
+    of_spendings: str
+    client: str | None
+
+
+def _over(connection: sqlite3.Connection, days: Days, question: _Question) -> Spendings:
+    def rows(table: str, query: str, which: str) -> Iterator[tuple[Any, ...]]:
+        """None from a table that is not made yet."""
+        if not connection.execute(_IS_THERE, (table,)).fetchone()[0]:
+            return
+        own = "" if question.client is None else " AND client = ?"
+        text = query.format(who=question.who, which=which + own)
+        yield from connection.execute(text, [*days, *([] if question.client is None else [question.client])])
+
+    found: Spendings = {}
+    for who, lookups, unknown, asked in rows("spendings", _SPENT, question.of_spendings):
         if lookups:
-            found[one][who] = Spending(lookups, unknown, days=days)
-    for one, who, (lent,) in select("leases", _LENT, _OF_LENT, own):
-        if lent:
-            found[one][who] = found[one].get(who, _NOTHING)._replace(lent=lent)
-    for one, who, (lookups, unknown, days) in select("outages", _OUTAGE, _OF_OUTAGE, own):
-        if lookups:
-            known = found[one].get(who, _NOTHING)
-            # Without the store there are days of the outage share alone; they are days too.
-            found[one][who] = known._replace(outage=lookups, outage_unknown=unknown, days=max(days, known.days))
+            found[who] = Spending(lookups, unknown, days=asked)
+    for who, lent in rows("leases", _LENT, "true"):
+        found[who] = found.get(who, _NOTHING)._replace(lent=lent)
+    for who, lookups, unknown, asked in rows("outages", _OUTAGE, "true"):
+        known = found.get(who, _NOTHING)
+        # Without the store there are days of the outage share alone; they are days too.
+        found[who] = known._replace(outage=lookups, outage_unknown=unknown, days=max(asked, known.days))
     return found
-
-
-def _select(
-    connection: sqlite3.Connection,
-    periods: Sequence[Days],
-    client: str | None,
-    table: str,
-    query: str,
-    summed: Sequence[str],
-    which: str,
-) -> Iterator[tuple[int, str, list[int]]]:
-    """The position of a period, who spent in it, and what is summed; nothing from a table that is not made yet."""
-    if not connection.execute(_IS_THERE, (table,)).fetchone()[0]:
-        return
-    sums = ", ".join(f"sum((day BETWEEN ? AND ?) * ({expression}))" for _ in periods for expression in summed)
-    text = query.format(who="client" if client is None else "finess", sums=sums, which=which)
-    bounds = [day for period in periods for _ in summed for day in period]
-    span = [min(first for first, _ in periods), max(last for _, last in periods)]
-    for who, *numbers in connection.execute(text, [*bounds, *span, *([] if client is None else [client])]):
-        for one in range(len(periods)):
-            yield one, who, numbers[one * len(summed) : (one + 1) * len(summed)]
