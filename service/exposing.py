@@ -58,15 +58,18 @@ class Meter:
         if client not in exposed:
             return None
         limits = self._standing(client, state).limits
-        today, week = self._spendings.by_finess(client, days.today, days.week)
-        places = [exposure.place(one, limits, today.get(one, _NOTHING), spent) for one, spent in week.items()]
+        today, recent = self._spendings.by_finess(client, days.today, days.recent)
+        places = [
+            exposure.place(one, limits, today.get(one, _NOTHING), recent.get(one, _NOTHING))
+            for one in {**recent, **today}
+        ]
         return exposed[client], sorted(places, key=_most_first)
 
-    def _exposed(self, view: View, now: dt.datetime, today: Spent, week: Spent, before: Spent) -> list[Exposed]:
+    def _exposed(self, view: View, now: dt.datetime, today: Spent, recent: Spent, earlier: Spent) -> list[Exposed]:
         exposed = []
         day = exposure.periods(day_of(now)).today
-        for client, standing in self._standings(view, now, {*today, *week}).items():
-            spent = Spendings(today.get(client, _NOTHING), week.get(client, _NOTHING), before.get(client, _NOTHING))
+        for client, standing in self._standings(view, now, {*today, *recent}).items():
+            spent = Spendings(*(period.get(client, _NOTHING) for period in (today, recent, earlier)))
             worst = self._worst(client, standing, day) if client in today else None
             exposed.append(exposure.expose(client, standing, spent, worst))
         return exposed

@@ -156,19 +156,19 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 
 
 class Spendings(NamedTuple):
-    """What a client spent today, in the week that ends with it, and in the week before today."""
+    """What a client spent today, on the six days before, which make a week with it, and on the day before those."""
 
     today: Spent
-    week: Spent
-    before: Spent
+    recent: Spent
+    earlier: Spent
 
 
 class Periods(NamedTuple):
-    """The first and the last day of each of `Spendings`, as YYYY-MM-DD."""
+    """The first and the last day of each of `Spendings`, as YYYY-MM-DD. None lies in two: no day is read twice."""
 
     today: tuple[str, str]
-    week: tuple[str, str]
-    before: tuple[str, str]
+    recent: tuple[str, str]
+    earlier: tuple[str, str]
 
 
 def periods(today: dt.date) -> Periods:
@@ -177,20 +177,20 @@ def periods(today: dt.date) -> Periods:
     def back(days: int) -> str:
         return (today - dt.timedelta(days)).isoformat()
 
-    return Periods((back(0), back(0)), (back(WEEK_DAYS - 1), back(0)), (back(WEEK_DAYS), back(1)))
+    return Periods((back(0), back(0)), (back(WEEK_DAYS - 1), back(1)), (back(WEEK_DAYS), back(WEEK_DAYS)))
 
 
 def expose(client: str, standing: Standing, spent: Spendings, worst: Place | None = None) -> Exposed:
     """A client's exposure."""
     terms, ceiling = standing.terms, _ceiling(standing.limits)
-    before = spent.before
-    usual = _lookups(before) / before.days if before.days else 0.0
+    days = spent.recent.days + spent.earlier.days
+    usual = (_lookups(spent.recent) + _lookups(spent.earlier)) / days if days else 0.0
     return Exposed(
         client=client,
         client_class=None if terms is None else str(terms.client_class),
         finess=0 if terms is None else len(terms.finess),
         today=_read(spent.today, ceiling),
-        week=_read(spent.week, None if ceiling is None else ceiling * WEEK_DAYS),
+        week=_read(_both(spent.today, spent.recent), None if ceiling is None else ceiling * WEEK_DAYS),
         usual=round(usual, 1),
         trend=round(_lookups(spent.today) / usual, 2) if usual else None,
         outage=spent.today.outage,
@@ -203,14 +203,14 @@ def expose(client: str, standing: Standing, spent: Spendings, worst: Place | Non
     )
 
 
-def place(finess: str, limits: Limits | None, today: Spent, week: Spent | None = None) -> Place:
+def place(finess: str, limits: Limits | None, today: Spent, recent: Spent | None = None) -> Place:
     """A FINESS of a client, against what the client may for each."""
     daily = None if limits is None else limits.daily
     return Place(
         finess=finess,
         today=_read(today, daily),
         used_up=limits is not None and _used_up(limits._replace(ceiling=None), today),
-        week=None if week is None else _read(week, None if daily is None else daily * WEEK_DAYS),
+        week=None if recent is None else _read(_both(today, recent), None if daily is None else daily * WEEK_DAYS),
     )
 
 
@@ -279,6 +279,28 @@ def _read(spent: Spent, ceiling: int | None) -> Read:
     people = lookups - (spent.unknown - spent.lent) - spent.outage_unknown
     share = None if ceiling is None else round(lookups / ceiling, 4) if ceiling else float(lookups > 0)
     return Read(lookups, people, spent.lent, ceiling, share)
+
+
+class _Both(NamedTuple):
+    """Of two periods."""
+
+    lookups: int
+    unknown: int
+    lent: int
+    outage: int
+    outage_unknown: int
+    days: int
+
+
+def _both(one: Spent, other: Spent) -> Spent:
+    return _Both(
+        one.lookups + other.lookups,
+        one.unknown + other.unknown,
+        one.lent + other.lent,
+        one.outage + other.outage,
+        one.outage_unknown + other.outage_unknown,
+        one.days + other.days,
+    )
 
 
 def _lookups(spent: Spent) -> int:

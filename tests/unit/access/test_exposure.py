@@ -38,9 +38,9 @@ def standing(terms: Any = PHARMACY, **members: Any) -> Standing:
 
 
 def seen(
-    today: Spending = NOTHING, week: Spending = NOTHING, before: Spending = NOTHING, of: Standing | None = None
+    today: Spending = NOTHING, recent: Spending = NOTHING, earlier: Spending = NOTHING, of: Standing | None = None
 ) -> Exposed:
-    return expose("p", standing() if of is None else of, Spendings(today, week, before))
+    return expose("p", standing() if of is None else of, Spendings(today, recent, earlier))
 
 
 def test_a_registration_without_its_keys_is_the_same_but_for_them():
@@ -50,15 +50,15 @@ def test_a_registration_without_its_keys_is_the_same_but_for_them():
     assert (terms.keys, terms.id, terms.unknown) == ({}, "p", 1500)
 
 
-def test_the_week_ends_today_and_the_usual_days_end_yesterday():
+def test_a_week_ends_today_and_one_day_more_makes_a_week_before():
     days = periods(dt.date(2024, 3, 2))
     assert days.today == ("2024-03-02", "2024-03-02")
-    assert days.week == ("2024-02-25", "2024-03-02")
-    assert days.before == ("2024-02-24", "2024-03-01")
+    assert days.recent == ("2024-02-25", "2024-03-01")
+    assert days.earlier == ("2024-02-24", "2024-02-24")
 
 
 def test_people_are_the_lookups_that_were_not_about_nobody_known():
-    one = seen(Spending(lookups=100, unknown=30), Spending(lookups=900, unknown=100, days=7))
+    one = seen(Spending(lookups=100, unknown=30), Spending(lookups=800, unknown=70, days=6))
     assert (one.today.lookups, one.today.people_at_most, one.today.share) == (100, 70, 0.125)
     assert (one.week.lookups, one.week.people_at_most, one.week.ceiling) == (900, 800, 5600)
 
@@ -88,7 +88,7 @@ def test_people_are_never_fewer_than_were_answered_about_somebody(numbers: tuple
 
 
 def test_the_trend_is_against_the_days_on_which_it_asked():
-    one = seen(Spending(lookups=300), before=Spending(lookups=600, days=6))
+    one = seen(Spending(lookups=300), Spending(lookups=520, outage=30, days=5), Spending(lookups=50, days=1))
     assert (one.usual, one.trend) == (100.0, 3.0)
     fresh = seen(Spending(lookups=3))
     assert (fresh.usual, fresh.trend, fresh.flags) == (0.0, None, (Flag.NEW,))
@@ -98,8 +98,8 @@ def test_the_trend_is_against_the_days_on_which_it_asked():
 @pytest.mark.parametrize("spent", [Spending(lookups=800), Spending(lookups=300, unknown=300)])
 def test_a_budget_is_used_up_by_lookups_or_by_answers_about_nobody_known(spent: Spending):
     usual = Spending(lookups=1, days=1)
-    assert seen(spent, before=usual).flags == (Flag.USED_UP,)
-    assert seen(spent._replace(lookups=spent.lookups - 1, unknown=0), before=usual).flags == ()
+    assert seen(spent, earlier=usual).flags == (Flag.USED_UP,)
+    assert seen(spent._replace(lookups=spent.lookups - 1, unknown=0), earlier=usual).flags == ()
 
 
 def test_the_outage_share_uses_up_nothing_of_the_budget():
