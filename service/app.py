@@ -17,21 +17,29 @@ from aiohttp import web
 from service import telemetry
 from service.access.clients import Registry, admin_audience
 from service.access.gate import Gate
+from service.access.sentinel import Policy
+from service.access.suspicion import Rule
 from service.clock import Clock, SystemClock
 from service.control.fleet import FleetStore, Server
 from service.control.leases import SqliteLeaseStore
 from service.control.ledger import Ledger
+from service.control.marks import SqliteMarkStore
 from service.control.outages import Share, SqliteOutages
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
+from service.control.suspicions import SqliteSuspicions
 from service.control.watch import Watcher
-from service.deciding import decisions_on
+from service.deciding import chain_keys, decisions_on
 from service.exposing import Meter
 from service.follower import Follower, Vault
 from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
-from service.keyring import load_officers, load_order_keys, load_receipt_key, load_receipt_keys
+from service.keyring import load_officers, load_receipt_key, load_receipt_keys
+from service.sentinel.bailiff import Bailiff
+from service.sentinel.judge import LOCK_FILE, Bench, Judge
+from service.sentinel.memory import MEMORY_FILE, Memory
+from service.sentinel.witness import Witness
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
@@ -122,7 +130,7 @@ def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
     """The chain of orders, verified; from the node's copy where the store is lost."""
-    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), Replica(home.node / COPY_FILE))
+    ledger = Ledger(SqliteOrderStore(home.orders), chain_keys(home, settings), Replica(home.node / COPY_FILE))
     ledger.open()
     return ledger
 
@@ -131,6 +139,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
     """Slot, heartbeat, journal, orders and snapshot: opened in this order, closed in the other."""
     settings, clock = context.settings, context.clock
     fleet = FleetStore(home.fleet)
+    judge: Judge | None = None
     with claim_slot(home.run, server) as slot:
         crashes = Crashes(home.run, slot)
         if server == "rights":
@@ -155,10 +164,15 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.charging.start()
             report = OutageReport(context.charging, SqliteOutages(home.fleet), _share(settings, slot))
             await report.start()
+            context.witness = Witness(SqliteMarkStore(home.fleet), clock)
+            await context.witness.start()
+            judge = Judge(_bench(home, settings, ledger), clock)
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
         await follower.settled()
         await pulse.start()
+        if judge is not None:
+            await judge.start()
         yield
         await pulse.close()
         await watcher.close()
@@ -170,6 +184,10 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
         if context.charging is not None:
             await context.charging.close()
             await report.close()
+        if context.witness is not None:
+            await context.witness.close()
+        if judge is not None:
+            await judge.close()
         crashes.close()
         fleet.close()
         ledger.close()
@@ -213,6 +231,22 @@ def _share(settings: Settings, slot: int) -> Share:
     """The part of the outage share that this slot gives of, as `_charging` splits it."""
     workers = settings.rights.workers
     return Share(settings.instance.node, slot % workers, workers)
+
+
+def _bench(home: Home, settings: Settings, ledger: Ledger) -> Bench:
+    """Its own connections: it works in a thread."""
+    chosen = settings.sentinel
+    policy = Policy(
+        report=chosen.mode == "report",
+        report_rules=frozenset(map(Rule, chosen.report_rules)),
+        least_fleet=chosen.least_pharmacies,
+        least_cap=chosen.most_an_hour,
+        cap_share=chosen.most_an_hour_percent / 100,
+    )
+    key, leases = load_receipt_key(home, settings), SqliteLeaseStore(home.fleet)
+    bailiff = Bailiff(ledger, key, leases, SqliteSuspicions(home.fleet))
+    memory = Memory(home.node / MEMORY_FILE)
+    return Bench(home.run / LOCK_FILE, memory, SqliteMarkStore(home.fleet), bailiff, ledger, policy)
 
 
 def _charging(home: Home, settings: Settings, slot: int, clock: Clock) -> Charging:

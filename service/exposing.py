@@ -114,8 +114,15 @@ class Meter:
         try:
             terms = parse_terms(client, state.body)
         except InvalidField:
-            return Standing(suspended=state.suspended, limited_until=ends)
-        return Standing(terms, limits_of(terms, self._hub_ceiling_percent), state.suspended, ends)
+            return Standing(suspended=state.suspended, slowed=state.slowed, limited_until=ends)
+        return Standing(
+            terms,
+            limits_of(terms, self._hub_ceiling_percent),
+            state.suspended,
+            frozenset(state.suspended_finess),
+            state.slowed,
+            ends,
+        )
 
 
 def day_of(now: dt.datetime) -> dt.date:

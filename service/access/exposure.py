@@ -69,6 +69,7 @@ class Flag(StrEnum):
     """What is to be known of a client beside its figures."""
 
     SUSPENDED = "suspended"
+    PARTLY_SUSPENDED = "partly_suspended"
     SLOWED = "slowed"
     NOTED = "noted"
     USED_UP = "used_up"
@@ -150,6 +151,8 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
     terms: Client | None = None
     limits: Limits | None = None
     suspended: bool = False
+    suspended_finess: frozenset[str] = frozenset()
+    slowed: bool = False
     limited_until: dt.datetime | None = None
     key_ends: dt.datetime | None = None
     suspicion: Suspicion | None = None
@@ -241,22 +244,20 @@ def most_exposed(clients: Iterable[Exposed]) -> Exposed | None:
 
 
 def _flags(standing: Standing, today: Spent, worst: Place | None, *, is_new: bool) -> Iterator[Flag]:
-    if standing.suspended:
-        yield Flag.SUSPENDED
-    if standing.suspicion is not None:
-        yield Flag.SLOWED if standing.suspicion.step == "slow" and standing.suspicion.held is None else Flag.NOTED
-    if standing.terms is None:
-        yield Flag.UNREADABLE
-    if (standing.limits is not None and _used_up(standing.limits, today)) or (worst is not None and worst.used_up):
-        yield Flag.USED_UP
-    if today.outage:
-        yield Flag.OUTAGE
-    if is_new and _lookups(today):
-        yield Flag.NEW
-    if standing.limited_until is not None:
-        yield Flag.LIMITED
-    if standing.key_ends is not None:
-        yield Flag.KEY_ENDING
+    used_up = standing.limits is not None and _used_up(standing.limits, today)
+    found = {
+        Flag.SUSPENDED: standing.suspended,
+        Flag.PARTLY_SUSPENDED: bool(standing.suspended_finess),
+        Flag.SLOWED: standing.slowed,
+        Flag.NOTED: standing.suspicion is not None,
+        Flag.USED_UP: used_up or (worst is not None and worst.used_up),
+        Flag.OUTAGE: today.outage > 0,
+        Flag.LIMITED: standing.limited_until is not None,
+        Flag.NEW: is_new and _lookups(today) > 0,
+        Flag.KEY_ENDING: standing.key_ends is not None,
+        Flag.UNREADABLE: standing.terms is None,
+    }
+    return (flag for flag, holds in found.items() if holds)
 
 
 def _ceiling(limits: Limits | None) -> int | None:

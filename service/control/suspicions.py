@@ -32,8 +32,8 @@ class Suspicion(msgspec.Struct, frozen=True):
     """One step of the sentinel: `note`, `slow` or `suspend`, against the clients that asked for one FINESS.
 
     `clients` holds `*` where all that may ask for it are meant; `finess` is empty where a hub as a whole is. `rules`
-    name what was seen, `detail` gives the figures. `held` says why the step was only told (`report`, `cap`, `wave`,
-    `hub`, `unbounded`), None where it was taken; a note is never more than told.
+    name what was seen, `detail` gives the figures. `held` says why the step was only told (`report`, `fleet`,
+    `cap`, `wave`, `hub`, `unbounded`), None where it was taken; a note is never more than told.
     """
 
     at: dt.datetime

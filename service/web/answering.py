@@ -39,9 +39,10 @@ from service.rights import question
 from service.rights.decide import Decision
 from service.rights.heard import Consulted
 from service.rights.lookup import decide_from, find_record, goes_upstream
-from service.rights.model import Absence, Contract, Knowledge, Stance, Status
+from service.rights.model import Absence, Contract, Knowledge, Planted, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.sentinel.witness import Witness
 from service.strictjson import canonical
 from service.uuid7 import UUID7_BYTES, uuid7
 from service.web.case import Case, fail
@@ -128,7 +129,8 @@ class Answerer:
         if not cases:
             return
         recorded = journal.record_all([_pending(case) for case in cases])
-        recorded.add_done_callback(lambda done: _deliver(cases, done))
+        witness = context.witness
+        recorded.add_done_callback(lambda done: _deliver(cases, done, witness))
 
     def _understood(self, cases: Sequence[Case], now: dt.datetime) -> list[Case]:
         """The cases whose body is a query this client may ask; the others are told why not."""
@@ -276,14 +278,17 @@ def _pending(case: Case) -> Pending:
     )
 
 
-def _deliver(cases: Sequence[Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
+def _deliver(cases: Sequence[Case], done: asyncio.Future[tuple[Receipt, ...]], witness: Witness | None) -> None:
     error = JournalUnwritable() if done.cancelled() else done.exception()
     if error is not None:
         fail(cases, error)
         return
     for case, receipt in zip(cases, done.result(), strict=True):
+        unknown = Reason.BENEFICIARY_UNKNOWN in case.decision.reasons
         if case.charge is not None:
-            case.charge.recorded(unknown=Reason.BENEFICIARY_UNKNOWN in case.decision.reasons)
+            case.charge.recorded(unknown=unknown)
+        if witness is not None:
+            witness.saw(case.client.id, case.query, unknown=unknown, canary=isinstance(case.record, Planted))
         if not case.future.done():  # the caller may have gone
             case.future.set_result(_envelope(case, receipt))
 

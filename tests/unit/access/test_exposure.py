@@ -134,8 +134,9 @@ def test_every_flag_says_what_it_says():
         Flag.LIMITED: standing(limited_until=SOON),
         Flag.KEY_ENDING: standing(key_ends=SOON),
         Flag.UNREADABLE: Standing(),
-        Flag.SLOWED: standing(suspicion=told),
-        Flag.NOTED: standing(suspicion=Suspicion(SOON, "750012346", "slow", ("pace",), "report")),
+        Flag.PARTLY_SUSPENDED: standing(HUB, suspended_finess=frozenset({"750012346"})),
+        Flag.SLOWED: standing(slowed=True),
+        Flag.NOTED: standing(suspicion=told),
     }
     for flag, of in flags.items():
         assert seen(of=of).flags == (flag,)

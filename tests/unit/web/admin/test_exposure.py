@@ -143,6 +143,13 @@ async def test_what_orders_say_of_a_client_is_flagged(office: Office):
     assert dt.datetime.fromisoformat(document["client"]["key_ends"]).timestamp() == jwk["exp"]
 
 
+async def test_a_hub_that_is_suspended_for_a_pharmacy_is_flagged(office: Office):
+    await register(office, "hub", "hub", FINESS, SECOND)
+    body = {"reason": "essai", "finess": SECOND}
+    assert (await office.write("POST", "clients/hub/suspend", body, seen="clients/hub")).status == 200
+    assert await flags(office, "hub") == ["partly_suspended"]
+
+
 async def test_what_the_sentinel_said_today_is_told_the_hardest_and_latest_of_it(office: Office):
     assert await flags(office) == []
     suspect(office, "shop", step="suspend", held="report", minutes=-60 * 26)
@@ -151,7 +158,7 @@ async def test_what_the_sentinel_said_today_is_told_the_hardest_and_latest_of_it
     assert await flags(office) == ["noted"]
     suspect(office, "shop", step="slow")
     suspect(office, "shop", step="note", minutes=1)
-    assert await flags(office) == ["slowed"]
+    assert await flags(office) == ["noted"]
     suspect(office, "shop", step="suspend", held="cap")
     document = await told(office, "exposure?client=shop")
     assert document["client"]["flags"] == ["noted"]
@@ -171,7 +178,7 @@ async def test_who_asked_and_is_registered_no_more_is_told_of(office: Office):
     spend(office, "ghost", 7)
     ghost = (await told(office, "exposure?client=ghost"))["client"]
     assert (ghost["class"], ghost["today"]["lookups"], ghost["today"]["share"]) == (None, 7, None)
-    assert ghost["flags"] == ["unreadable", "new"]
+    assert ghost["flags"] == ["new", "unreadable"]
     assert (await told(office))["totals"]["clients"] == 2
 
 
