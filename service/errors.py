@@ -12,7 +12,7 @@ RelaisError
 │   └── LimitReached          429
 │       └── BudgetExhausted · TooFast
 ├── AvailabilityError         we cannot answer now (503)
-│   └── ServiceSuspended · NoSnapshot · Overloaded
+│   └── ServiceSuspended · NoSnapshot · Overloaded · SpendingsUnavailable
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
 │   ├── TrustRefused          the trust file breaks a rule, or a rotation does
@@ -193,6 +193,10 @@ class NoSnapshot(AvailabilityError, code="no_snapshot"):
 
 class Overloaded(AvailabilityError, code="overloaded"):
     """Too much work in flight."""
+
+
+class SpendingsUnavailable(AvailabilityError, code="spendings_unavailable"):
+    """What clients read today is not known: the store that counts it does not answer."""
 
 
 class TrustError(RelaisError, code="untrusted"):
