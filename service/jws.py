@@ -33,13 +33,19 @@ def peek_kid(token: str, typ: str) -> str:
 def verify_compact(token: str, typ: str, keys: Mapping[str, PublicKey]) -> bytes:
     """The payload of a compact JWS of type `typ` signed by one of `keys` (by kid). Raises `SignatureRejected`."""
     head, body, signature = _split(token)
-    header = _parse_header(head, typ)
-    key = keys.get(header["kid"])
-    if key is None or key.alg != header["alg"]:
-        raise SignatureRejected("signed by a key that is not known here")
+    key = check_header(head, typ, keys)
     if not _verifies(key, f"{head}.{body}".encode("ascii"), b64u_decode(signature)):
         raise SignatureRejected("the signature does not match")
     return b64u_decode(body)
+
+
+def check_header(segment: str, typ: str, keys: Mapping[str, PublicKey]) -> PublicKey:
+    """The key that a compact JWS's header names, after checking the header's form. Raises `SignatureRejected`."""
+    header = _parse_header(segment, typ)
+    key = keys.get(header["kid"])
+    if key is None or key.alg != header["alg"]:
+        raise SignatureRejected("signed by a key that is not known here")
+    return key
 
 
 def sign_general(payload: bytes, typ: str, signers: Sequence[Signer]) -> bytes:
