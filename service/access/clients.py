@@ -246,6 +246,7 @@ class Registry:
         self._clients: dict[str, Client] = {}
         self._sources: Mapping[str, Registration] = {}
         self._broken: set[str] = set()
+        self._with_ends: set[str] = set()
         #: What the client was parsed from that is to be parsed anew; None where there was none.
         self._waiting: dict[str, Registration | None] = {}
 
@@ -272,7 +273,7 @@ class Registry:
         if not changed and not gone:
             return
         for client_id in gone:
-            self._clients.pop(client_id, None)
+            self._forget(client_id)
             self._waiting.pop(client_id, None)
             self._broken.discard(client_id)
         for client_id in changed:
@@ -281,6 +282,11 @@ class Registry:
         if len(changed) <= _AT_ONCE:
             for client_id in changed:
                 self._settle(client_id)
+
+    @property
+    def with_key_ends(self) -> list[Client]:
+        """The clients one of whose keys has an end, as far as they have been parsed."""
+        return [self._clients[client_id] for client_id in self._with_ends]
 
     @property
     def waiting(self) -> int:
@@ -295,12 +301,20 @@ class Registry:
     def _settle(self, client_id: str) -> None:
         source = self._waiting.pop(client_id)
         known = None if source is None else self._clients.get(client_id)
+        self._forget(client_id)
         try:
-            self._clients[client_id] = _followed(client_id, self._sources[client_id], source, known)
-            self._broken.discard(client_id)
+            client = _followed(client_id, self._sources[client_id], source, known)
         except InvalidField:
-            self._clients.pop(client_id, None)
             self._broken.add(client_id)
+            return
+        self._clients[client_id] = client
+        self._broken.discard(client_id)
+        if client.key_ends:
+            self._with_ends.add(client_id)
+
+    def _forget(self, client_id: str) -> None:
+        self._clients.pop(client_id, None)
+        self._with_ends.discard(client_id)
 
 
 def _followed(client_id: str, registration: Registration, source: Registration | None, known: Client | None) -> Client:

@@ -11,6 +11,7 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from service.cli.attention import attention, attention_lines, attention_members
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.ordering import open_ledger
@@ -44,13 +45,14 @@ def status(
     now = SystemClock().now()
     with open_ledger(where, settings, stale=True) as ledger:
         view, ledger_status = ledger.state.view(now), ledger.status
+        waiting = attention(where, ledger.keys, ledger.state, now)
     with closing(FleetStore(where.fleet)) as store:
         beats = store.live(now)
     sequence = view.activation.sequence if view.activation else None
     behind = laggards(beats, view.version, sequence)
     supply = _supply(where, settings, view, now)
     if json:
-        print_json(_document(view, supply, ledger_status, beats, behind))
+        print_json(_document(view, supply, ledger_status, beats, behind) | attention_members(waiting))
     else:
         print(_headline(view))
         print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
@@ -59,7 +61,7 @@ def status(
             print("upstream " + ", ".join(f"{phase} in {number}" for phase, number in sorted(phases.items())))
         for beat in beats if fleet else behind:
             print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
-        print("\n".join(_supply_lines(supply)))
+        print("\n".join([*_supply_lines(supply), *attention_lines(waiting)]))
     if ledger_status.error:
         print(f"relais: shown from this node's copy: {ledger_status.error}", file=sys.stderr)
     return Exit.UNAVAILABLE if behind or ledger_status.error else Exit.DONE
