@@ -1,7 +1,9 @@
 """20,000 pharmacies of a vendor's list, from the file to the last worker, under load. Writes results/enrolment.json.
 
-A demo home with two people, two rights workers and the admin server. A vendor's list is proposed by the command line and
-approved over HTTP, while pharmacies ask. Figures are wall-clock seconds on a machine that does the load, too. Usage:
+A demo home with two people, two rights workers and the admin server. A vendor's list is proposed by the command line
+and approved over HTTP, while pharmacies ask. Figures are wall-clock seconds on a machine that does the load, too.
+
+Usage:
     python benchmarks/enrolment.py [--clients 20000] [--connections 4]
 """
 
@@ -19,7 +21,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import wire
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -98,7 +100,7 @@ class Pressure:
         while not self._ends.is_set():
             self.slices.append(wire.run(RIGHTS, self._requests, self._connections, 1.0))
 
-    def __enter__(self) -> Pressure:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
@@ -132,7 +134,8 @@ def follows(home: Path, version: int) -> bool:
         "\"SELECT order_version FROM heartbeats WHERE server = 'rights'\").fetchall()\n"
         "print(len(rows), min(row[0] for row in rows))"
     )
-    done = subprocess.run([sys.executable, "-c", script, str(home / "control" / "fleet.db")], capture_output=True)
+    command = [sys.executable, "-c", script, str(home / "control" / "fleet.db")]
+    done = subprocess.run(command, capture_output=True, check=True)
     workers, least = done.stdout.split()
     return int(workers) >= WORKERS and int(least) >= version
 
@@ -140,7 +143,7 @@ def follows(home: Path, version: int) -> bool:
 def timed(home: Path, *words: str) -> tuple[float, str]:
     began = time.perf_counter()
     command = [sys.executable, "-m", "service", *words, "--home", str(home)]
-    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ)
+    done = subprocess.run(command, capture_output=True, text=True, cwd=ROOT, env=os.environ, check=False)
     assert done.returncode in (0, 4), (words, done.stderr)
     return round(time.perf_counter() - began, 2), done.stdout
 
