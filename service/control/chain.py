@@ -4,6 +4,9 @@ An order names the SHA-256 of the one before it as stored, signature included. S
 bytes of all orders before it, and knew that they held: nobody signs onto a chain that they did not verify
 (`Ledger.issue`). Of many orders read at once only the last signature is therefore computed; the others are read from
 the last backwards, each only once its bytes are those that the order after it names. `verify_each` computes all.
+
+Only an order key's signature vouches, because only who holds one could have signed the orders below as well. An order
+that any other key may sign is to be verified by its own signature, and vouches for none.
 """
 
 from __future__ import annotations
