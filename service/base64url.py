@@ -5,11 +5,8 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from typing import Final
 
 from service.errors import SignatureRejected
-
-_ALPHABET: Final = frozenset(b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_")
 
 
 def b64u(data: bytes) -> str:
@@ -27,7 +24,8 @@ def b64u_decode(text: str) -> bytes:
         data = base64.urlsafe_b64decode(raw + b"=" * (-len(raw) % 4))
     except (UnicodeEncodeError, binascii.Error, ValueError) as error:
         raise SignatureRejected("not base64url") from error
-    if not _ALPHABET.issuperset(raw) or b64u(data) != text:
+    # What the decoder let pass of another alphabet, it dropped: it is not there when the bytes are written again.
+    if b64u(data) != text:
         raise SignatureRejected("not canonical base64url without padding")
     return data
 

@@ -33,6 +33,8 @@ from service.web.context import Context
 #: large snapshot must not keep gunicorn from hearing of the worker.
 START_SECONDS: Final = 20.0
 RETRY_SECONDS: Final = 2.0
+#: Of many registrations that change at once, so many are parsed between two turns of the event loop: about 1 ms.
+_SETTLED_AT_ONCE: Final = 16
 #: How far the clock may lie behind a time already seen before what it says is doubted.
 CLOCK_LEEWAY: Final = dt.timedelta(minutes=5)
 #: Readiness is public; where this machine keeps its files is not.
@@ -82,6 +84,7 @@ class Follower:
         self._context = context
         self._vault = vault
         self._opening: asyncio.Task[None] | None = None
+        self._settling: asyncio.Task[None] | None = None
         self._wanted: Activation | None = None
         self._latest_seen = context.clock.now()
         self._warned: set[Code] = set()
@@ -90,6 +93,8 @@ class Follower:
     async def follow(self, view: View) -> None:
         """Take a view over; where it names another snapshot, begin to open that one."""
         self._context.registry.update(view.clients)
+        if self._context.registry.waiting and (self._settling is None or self._settling.done()):
+            self._settling = asyncio.create_task(self._settle(), name="clients")
         self._publish(view, self._context.snapshot, self._context.knowledge)
         if self._vault is None or view.activation is None:
             return
@@ -131,13 +136,20 @@ class Follower:
                 await asyncio.wait_for(asyncio.shield(self._opening), START_SECONDS)
 
     async def close(self) -> None:
-        """Stop opening, and let go of the snapshot."""
-        if self._opening is not None:
-            self._opening.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._opening
+        """Stop what is under way, and let go of the snapshot."""
+        for task in (self._opening, self._settling):
+            if task is not None:
+                task.cancel()
+                with contextlib.suppress(asyncio.CancelledError):
+                    await task
         if self._context.snapshot is not None:
             self._context.snapshot.close()
+
+    async def _settle(self) -> None:
+        """Parse what a long list registered, between requests."""
+        while self._context.registry.waiting:
+            self._context.registry.settle(_SETTLED_AT_ONCE)
+            await asyncio.sleep(0)
 
     def _serves(self, activation: Activation) -> bool:
         snapshot = self._context.snapshot

@@ -41,13 +41,22 @@ def verify_one_of(token: str, keys_by_typ: Mapping[str, Mapping[str, PublicKey]]
     Raises `SignatureRejected`.
     """
     head, body, signature = _split(token)
-    header = _parse_header(head, *keys_by_typ)
+    typ, key = check_header(head, keys_by_typ)
+    if not _verifies(key, f"{head}.{body}".encode("ascii"), b64u_decode(signature)):
+        raise SignatureRejected("the signature does not match")
+    return typ, b64u_decode(body)
+
+
+def check_header(segment: str, keys_by_typ: Mapping[str, Mapping[str, PublicKey]]) -> tuple[str, PublicKey]:
+    """Type and key that a compact JWS's header names, after checking its form; the key may sign that type.
+
+    Raises `SignatureRejected`.
+    """
+    header = _parse_header(segment, *keys_by_typ)
     key = keys_by_typ[header["typ"]].get(header["kid"])
     if key is None or key.alg != header["alg"]:
         raise SignatureRejected("signed by a key that is not known here")
-    if not _verifies(key, f"{head}.{body}".encode("ascii"), b64u_decode(signature)):
-        raise SignatureRejected("the signature does not match")
-    return header["typ"], b64u_decode(body)
+    return header["typ"], key
 
 
 def sign_general(payload: bytes, typ: str, signers: Sequence[Signer]) -> bytes:

@@ -7,7 +7,7 @@ by itself, on every worker at once, whether or not anybody remembers it.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 import msgspec
@@ -52,22 +52,28 @@ def ending_keys(
     registrations: Mapping[str, Registration], now: dt.datetime, within: dt.timedelta = WARNING
 ) -> list[EndingKey]:
     """The keys that end in that time, soonest first. A registration that does not parse has none."""
+    clients = (_parsed(client_id, one) for client_id, one in registrations.items() if _has_end(one))
+    return keys_that_end((client for client in clients if client is not None), now, within)
+
+
+def keys_that_end(clients: Iterable[Client], now: dt.datetime, within: dt.timedelta = WARNING) -> list[EndingKey]:
+    """As `ending_keys`, of clients parsed already."""
     found: list[EndingKey] = []
-    for client_id, registration in registrations.items():
-        if any("exp" in jwk for jwk in registration.body.get("keys", ())):
-            found += _ending(client_id, registration, now, within)
+    for client in clients:
+        for kid, seconds in client.key_ends.items():
+            end = dt.datetime.fromtimestamp(seconds, dt.UTC)
+            if now < end <= now + within:
+                others = [other for other in client.keys if other != kid and client.has_key(other, seconds)]
+                found.append(EndingKey(client.id, kid, end, last=not others))
     return sorted(found, key=lambda one: (one.end, one.client_id, one.kid))
 
 
-def _ending(client_id: str, registration: Registration, now: dt.datetime, within: dt.timedelta) -> list[EndingKey]:
+def _has_end(registration: Registration) -> bool:
+    return any("exp" in jwk for jwk in registration.body.get("keys", ()))
+
+
+def _parsed(client_id: str, registration: Registration) -> Client | None:
     try:
-        client = parse_client(client_id, registration.body)
+        return parse_client(client_id, registration.body)
     except InvalidField:
-        return []
-    found = []
-    for kid, seconds in client.key_ends.items():
-        end = dt.datetime.fromtimestamp(seconds, dt.UTC)
-        if now < end <= now + within:
-            others = [other for other in client.keys if other != kid and client.has_key(other, seconds)]
-            found.append(EndingKey(client_id, kid, end, last=not others))
-    return found
+        return None

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated
 
 from cyclopts import Parameter
+from msgspec import to_builtins
 
 from service.admission import floor_left, still_held
 from service.cli.admission import remember_floor
@@ -17,13 +19,27 @@ from service.control.format import Kind, Order, Pin, instant_text, order_body
 from service.control.lists import IMPORT
 from service.control.proposals import Proposal, proposal_members
 from service.settings import Home, Settings
+from service.strictjson import canonical
 
 ProposalArgument = Annotated[str, Parameter(name="ID", help="As `relais orders proposals` shows it.")]
 
 
-def proposals(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> None:
-    """List what waits for a second person, and what became of what waited, oldest first."""
+def proposals(
+    *,
+    show: Annotated[
+        str | None, Parameter(name="--show", help="Only this one, with everything it would order; an ID.")
+    ] = None,
+    home: HomeOption = DEFAULT_HOME,
+    json: JsonOption = False,
+) -> None:
+    """List what waits for a second person, and what became of what waited, oldest first.
+
+    With --show, one of them in full: of a vendor's list each client, as `relais orders approve` would register it.
+    """
     place, settings = open_home(home)
+    if show is not None:
+        _show(place, settings, show, json=json)
+        return
     with open_decisions(place, settings) as decisions:
         found = decisions.proposals(SystemClock().now())
     if json:
@@ -90,6 +106,22 @@ def _follow(place: Home, settings: Settings, order: Order) -> Exit:
     followed = await_fleet(place, order.version, floor.sequence)
     prune_superseded(place, settings)
     return followed
+
+
+def _show(place: Home, settings: Settings, proposal_id: str, *, json: bool) -> None:
+    with open_decisions(place, settings) as decisions:
+        found = decisions.get(proposal_id, SystemClock().now())
+        items = decisions.listed(found)
+    if json:
+        listed = {"list": [to_builtins(item) for item in items]} if items else {}
+        print_json({**proposal_members(found), **listed})
+        return
+    print(_line(found))
+    if not items:
+        print(canonical(found.body).decode())
+    for item in items:
+        lasts = "" if item.lasts is None else f" for {dt.timedelta(seconds=item.lasts)}"
+        print(f"{item.kind} {item.scope}{lasts} {canonical(item.body).decode()}")
 
 
 def _line(one: Proposal) -> str:

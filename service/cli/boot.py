@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 from contextlib import suppress
 
-from service.cli.ordering import open_ledger
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.control.state import Activation
@@ -18,17 +17,15 @@ from service.snapshot.truststore import TrustStore
 from service.snapshot.verify import Conditions, Ordered
 
 
-def verify_active(home: Home, settings: Settings) -> bool:
-    """Whether what the orders name verifies, every byte of it hashed; true also where they name nothing yet.
+def verify_active(home: Home, settings: Settings, active: Activation | None) -> bool:
+    """Whether what the orders name (`active`) verifies, every byte of it hashed; true also where they name nothing.
 
     Workers then open it by the note this leaves. Where it is refused the server starts all the same: it is not ready,
-    says why, and serves what is loaded or pinned next. Raises as `open_ledger`.
+    says why, and serves what is loaded or pinned next.
     """
     # A home that may only be read is served all the same; its workers then hash for themselves.
     with suppress(OSError):
         Crashes.clear(home.run)
-    with open_ledger(home, settings, stale=True) as ledger:
-        active = ledger.state.activation
     if active is None:
         return True
     try:

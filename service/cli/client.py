@@ -11,7 +11,8 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.access.clients import Client, ClientClass, Watch, client_body, client_members, parse_client
-from service.access.keylife import EndingKey, ending_keys
+from service.access.keylife import ending_keys
+from service.cli.attention import ending_text
 from service.cli.client_import import import_list
 from service.cli.client_limit import limit
 from service.cli.client_rotate import rotate
@@ -86,7 +87,7 @@ def list_clients(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -
     clients = state.view(now).clients
     rows = [_members(client_id, known) for client_id, known in sorted(clients.items())]
     for ending in ending_keys(clients, now):
-        print(f"relais: warning: {_ending(ending)}", file=sys.stderr)
+        print(f"relais: warning: {ending_text(ending)}", file=sys.stderr)
     if json:
         print_json({"order_version": state.version, "source": status.source, "clients": rows})
         return
@@ -226,11 +227,6 @@ def _members(client_id: str, known: ClientState) -> dict[str, Any]:
         "order": known.version,
         "limits": [{**limit.members, "until": instant_text(limit.until)} for limit in known.limits],
     }
-
-
-def _ending(key: EndingKey) -> str:
-    rest = "and with it its last: it can ask no more then" if key.last else "its others stay"
-    return f"{key.client_id}: key {key.kid} ends at {instant_text(key.end)}; {rest}"
 
 
 def _key(jwk: Mapping[str, Any]) -> str:

@@ -74,9 +74,7 @@ def run(*, home: HomeOption = DEFAULT_HOME) -> int:
         refresh_demo(place, settings)
     if upstream is not None:
         _admit(upstream, place, settings)
-    for server in SERVERS:
-        check_start(server, place, settings)
-    verify_active(place, settings)
+    verify_active(place, settings, check_start(place, settings, *SERVERS))
     return _supervise(place, settings, upstream)
 
 

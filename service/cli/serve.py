@@ -17,6 +17,7 @@ from service.cli.boot import verify_active
 from service.cli.common import DEFAULT_HOME, HomeOption, open_home
 from service.cli.ordering import open_ledger
 from service.control.fleet import Server
+from service.control.state import Activation
 from service.errors import KeyRejected, OperatorError, SettingsError
 from service.jwk import is_private_jwk
 from service.keyfiles import load_jwks
@@ -33,11 +34,11 @@ ServerArgument = Annotated[Server, Parameter(help="Which of the two.")]
 def serve(server: ServerArgument, /, *, home: HomeOption = DEFAULT_HOME) -> None:
     """Serve `rights` (for pharmacy software) or `admin` (for operators) under gunicorn, until SIGTERM or SIGINT."""
     place, settings = open_home(home)
-    check_start(server, place, settings)
+    active = check_start(place, settings, server)
     bind = settings.rights if server == "rights" else settings.admin
     take_port(server, bind).close()
     telemetry.configure_logs()
-    verified = verify_active(place, settings) if server == "rights" else None
+    verified = verify_active(place, settings, active) if server == "rights" else None
     _LOG.info(
         "server_starts", server=server, host=bind.host, port=bind.port, workers=bind.workers, snapshot_verified=verified
     )
@@ -88,22 +89,24 @@ def take_port(server: str, bind: ServerSettings) -> socket.socket:
         raise OperatorError(f"the {server} server cannot listen on {where}: {cause}{hint}") from error
 
 
-def check_start(server: Server, home: Home, settings: Settings) -> None:
-    """Raise what would keep every worker from starting, once and before they do: gunicorn prints a stack for each.
+def check_start(home: Home, settings: Settings, *servers: Server) -> Activation | None:
+    """What the orders name; raises what would keep every worker from starting, once and before they do.
 
-    Raises `SettingsError`, `KeyRejected`, and `StoreUnavailable` or `ChainBroken` where there are no orders to follow.
+    For gunicorn prints a stack for each. Raises `SettingsError`, `KeyRejected`, and `StoreUnavailable` or `ChainBroken`
+    where there are no orders to follow.
     """
     if not settings.instance.demo:
         refuse_private_keys(home, settings)
-    with open_ledger(home, settings, stale=True):
-        pass
+    with open_ledger(home, settings, stale=True) as ledger:
+        active = ledger.state.activation
     Catalog.of(home).clean()
-    if server == "admin":
+    if "admin" in servers:
         load_order_key(home, settings)
-    else:
+    if "rights" in servers:
         load_receipt_key(home, settings)
         load_receipt_keys(home, settings)
         load_officers(home, settings)
+    return active
 
 
 def refuse_private_keys(home: Home, settings: Settings) -> None:

@@ -12,6 +12,7 @@ from typing import Annotated, Any
 from cyclopts import App, Parameter
 
 from service.access.exposure import most_exposed
+from service.cli.attention import attention, attention_lines, attention_members
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
 from service.cli.exposure import describe
@@ -48,6 +49,7 @@ def status(
     now = SystemClock().now()
     with open_ledger(where, settings, stale=True) as ledger:
         view, ledger_status = ledger.state.view(now), ledger.status
+        waiting = attention(where, ledger.keys, ledger.state, now)
     with closing(FleetStore(where.fleet)) as store:
         beats = store.live(now)
     with closing(Meter(where, settings)) as meter:
@@ -57,7 +59,8 @@ def status(
     supply = _supply(where, settings, view, now)
     if json:
         most = None if exposed is None else members_of(exposed)
-        print_json({**_document(view, supply, ledger_status, beats, behind), "most_exposed": most})
+        document = _document(view, supply, ledger_status, beats, behind) | attention_members(waiting)
+        print_json({**document, "most_exposed": most})
     else:
         print(_headline(view))
         print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
@@ -68,7 +71,7 @@ def status(
             print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
         if exposed is not None:
             print(describe(exposed))
-        print("\n".join(_supply_lines(supply)))
+        print("\n".join([*_supply_lines(supply), *attention_lines(waiting)]))
     if ledger_status.error:
         print(f"relais: shown from this node's copy: {ledger_status.error}", file=sys.stderr)
     return Exit.UNAVAILABLE if behind or ledger_status.error else Exit.DONE

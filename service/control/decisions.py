@@ -30,8 +30,7 @@ from service.control.lists import (
     open_list,
 )
 from service.control.loosening import ClassLimits, loosens
-from service.control.orders import subject_of
-from service.control.proposals import MOST_OF_ONE, Proposal, ProposalStore
+from service.control.proposals import MOST_OF_ONE, Proposal, ProposalStore, check_seen, last_about
 from service.control.state import State
 from service.errors import Conflict, ControlError, RelaisError, StoreUnavailable, VersionConflict
 from service.jwk import PrivateKey
@@ -161,6 +160,15 @@ class Decisions:
         self._follow()
         return self._seen_at(self._proposals.get(proposal_id), now)
 
+    def listed(self, proposal: Proposal) -> Sequence[Item]:
+        """What a proposal of many orders would give, none for another. Raises `Conflict` where its list is not there.
+
+        The list is the one its digest names.
+        """
+        if proposal.kind != IMPORT:
+            return ()
+        return open_list(self._proposals.listed(proposal.body["digest"]), proposal.body["digest"])
+
     def close(self) -> None:
         """Let go of both stores."""
         self._proposals.close()
@@ -175,7 +183,7 @@ class Decisions:
         Of two approvals at once one gives the orders all the same: the other then finds the clients registered.
         """
         self._check_may_approve(proposal, actor, now)
-        items = open_list(self._proposals.listed(proposal.body["digest"]), proposal.body["digest"])
+        items = self.listed(proposal)
 
         def as_proposed(state: State) -> None:
             self._check_as_proposed(proposal, state, now)
@@ -213,7 +221,7 @@ class Decisions:
             until=until,
             ends=at + self._waits if until is None else min(until, at + self._waits),
             loosens=clause,
-            seen=_last_about(state, intent),
+            seen=last_about(state, intent),
         )
         own = [one for one in self.proposals(now) if one.state == "waiting" and one.actor == intent.actor]
         for waiting in own:
@@ -235,12 +243,7 @@ class Decisions:
 
         The mode of an AMC depends on everybody's: the same order may by now do more than when it was proposed.
         """
-        author = state.clients.get(proposal.actor)
-        if author is not None and author.suspended:
-            raise Conflict("its author was suspended since: whoever still wants it proposes it anew")
-        last = _last_about(state, proposal)
-        if last != proposal.seen:
-            raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
+        check_seen(proposal, state)
         if proposal.kind != IMPORT and self._loosened(state, _intent(proposal), now) not in (None, proposal.loosens):
             raise Conflict("by now this would loosen something else than the proposal says: propose it anew")
 
@@ -269,11 +272,6 @@ class Decisions:
                 self._check_as_proposed(proposal, self._ledger.state, now)
                 return proposal
         return msgspec.structs.replace(proposal, state="over")
-
-
-def _last_about(state: State, what: Intent | Proposal) -> int:
-    """The last order about the same subject, 0 where there is none."""
-    return state.touched.get(subject_of(what.kind, what.scope, what.body), 0)
 
 
 def _intent(proposal: Proposal, approved_by: str | None = None) -> Intent:

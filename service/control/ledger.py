@@ -121,9 +121,9 @@ class Ledger:
             before = self._kept
             try:
                 rows = self._beyond_head(self._store.read(before.head[0] if before.head else 1))
-                verified, failure = self._verify(rows)
-                self._keep_copy(rows[: len(verified)])
-                self._follow(rows, verified)
+                verified, state, failure = self._verify(rows)
+                self._keep_copy(rows[:verified])
+                self._follow(rows[:verified], state)
                 if failure is not None:
                     raise failure
             except (StoreUnavailable, ChainBroken) as error:
@@ -192,9 +192,10 @@ class Ledger:
         state = self._kept.state
         fold_all(state, [draft_order(intent, _at(state, n), now) for n, intent in enumerate(intents)])
 
-    def orders(self) -> list[Order]:
+    def orders(self, *, every_signature: bool = False) -> list[Order]:
         """Every order in the store, verified from the first. Raises `StoreUnavailable`, `ChainBroken`."""
-        orders, failure = ChainVerifier(self._keys).accept(self._store.read(1))
+        verifier, rows = ChainVerifier(self._keys), self._store.read(1)
+        orders, failure = verifier.verify_each(rows) if every_signature else verifier.accept(rows)
         if failure is not None:
             raise failure
         return orders
@@ -210,8 +211,8 @@ class Ledger:
         except OSError as error:
             self._report(copy_error=f"the node's copy cannot be read: {error.strerror or error}")
             return False
-        verified, failure = self._verify(rows)
-        self._follow(rows, verified)
+        verified, state, failure = self._verify(rows)
+        self._follow(rows[:verified], state)
         sound = not damaged and failure is None
         self._report(copy_error=None if sound else f"the node's copy is damaged after order {self.state.version}")
         return sound
@@ -227,20 +228,19 @@ class Ledger:
             raise ChainBroken(f"the store forked: its order {head[0]} is not the one this node saw")
         return rows[1:]
 
-    def _verify(self, rows: Sequence[StoredOrder]) -> tuple[list[Order], ChainBroken | None]:
-        """The orders that verify and fold, and what stopped there."""
+    def _verify(self, rows: Sequence[StoredOrder]) -> tuple[int, State, ChainBroken | None]:
+        """How many of the rows verify and fold, the state after them, and what stopped there."""
         orders, failure = ChainVerifier(self._keys, self._kept.head).accept(rows)
         try:
-            fold_all(self.state, orders)
+            return len(orders), fold_all(self.state, orders), failure
         except RelaisError:
             good = _foldable(self.state, orders)
-            stopped = orders[good]
-            return orders[:good], ChainBroken(f"order {stopped.version} does not follow from those before it")
-        return orders, failure
+            stopped = ChainBroken(f"order {orders[good].version} does not follow from those before it")
+            return good, fold_all(self.state, orders[:good]), stopped
 
-    def _follow(self, rows: Sequence[StoredOrder], verified: Sequence[Order]) -> None:
-        if verified:
-            self._kept = _Kept(fold_all(self.state, verified), rows[len(verified) - 1])
+    def _follow(self, rows: Sequence[StoredOrder], state: State) -> None:
+        if rows:
+            self._kept = _Kept(state, rows[-1])
 
     def _keep_copy(self, rows: Sequence[StoredOrder]) -> None:
         """A copy that cannot be written must not keep a suspension from taking effect: it is reported."""

@@ -17,6 +17,9 @@ import msgspec
 from service.control.database import COMMAND_BUSY_SECONDS, Database
 from service.control.fleet import APPLICATION_ID
 from service.control.format import Instant, instant_text
+from service.control.intent import Intent
+from service.control.orders import subject_of
+from service.control.state import State
 from service.errors import Conflict, NotFound, SignatureRejected
 from service.jwk import PrivateKey, PublicKey
 from service.jws import sign_compact, verify_compact
@@ -92,17 +95,85 @@ def parse_proposal(payload: bytes) -> Proposal:
     raise SignatureRejected("the proposal is not in canonical form")
 
 
-class ProposalStore:
+def last_about(state: State, what: Intent | Proposal) -> int:
+    """The last order about the same subject, 0 where there is none."""
+    return state.touched.get(subject_of(what.kind, what.scope, what.body), 0)
+
+
+def check_seen(proposal: Proposal, state: State) -> None:
+    """Raises `Conflict` where its author may order no more, or what it would change is not what they saw."""
+    author = state.clients.get(proposal.actor)
+    if author is not None and author.suspended:
+        raise Conflict("its author was suspended since: whoever still wants it proposes it anew")
+    last = last_about(state, proposal)
+    if last != proposal.seen:
+        raise Conflict(f"order {last} changed since what this proposal would change: propose it anew")
+
+
+class ProposalReader:
+    """Proposals as they lie in the second store, for whoever may read and not decide: no order key is needed.
+
+    When the store is gone every method raises `StoreUnavailable`.
+    """
+
+    def __init__(self, path: Path, keys: Mapping[str, PublicKey]) -> None:
+        """`path` is the second store's, `keys` those that may have signed (by kid)."""
+        self._database = Database(path, APPLICATION_ID, "FULL", COMMAND_BUSY_SECONDS, COMMAND_BUSY_SECONDS)
+        self._keys = keys
+
+    def listed(self, digest: str) -> bytes:
+        """The list a proposal names, as it lies here: whoever opens it compares. Raises `Conflict` where it is gone."""
+        rows = self._database.read(lambda connection: _select_list(connection, digest))
+        if not rows:
+            raise Conflict("the list of this proposal is lost: propose it anew")
+        return bytes(rows[0][0])
+
+    def waiting(self, state: State, now: dt.datetime) -> list[Proposal]:
+        """Those that somebody may still approve, as far as the orders in `state` tell; oldest first."""
+        found = [one for one in self.all() if one.state == "waiting" and now < one.ends]
+        return [one for one in found if _stands(one, state)]
+
+    def all(self) -> list[Proposal]:
+        """Every proposal that is what its author signed, oldest first; another is left out."""
+        rows = self._database.read(_select)
+        found = [self._opened(row) for row in rows]
+        return [proposal for proposal in found if proposal is not None]
+
+    def get(self, proposal_id: str) -> Proposal:
+        """One proposal. Raises `NotFound`, and `Conflict` for one that is not what its author signed."""
+        return self._only(self._database.read(lambda connection: _select(connection, proposal_id)))
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._database.close()
+
+    def _only(self, rows: list[tuple[str, str]]) -> Proposal:
+        if not rows:
+            raise NotFound("no proposal of this id")
+        proposal = self._opened(rows[0])
+        if proposal is None:
+            raise Conflict("this proposal was tampered with: its signature does not hold")
+        return proposal
+
+    def _opened(self, row: tuple[str, str]) -> Proposal | None:
+        """The proposal in a row; None where it does not verify, or was put under another's id."""
+        try:
+            proposal = parse_proposal(verify_compact(row[1], PROPOSAL_TYP, self._keys))
+        except SignatureRejected:
+            return None
+        return proposal if proposal.id == row[0] else None
+
+
+class ProposalStore(ProposalReader):
     """Proposals in the second store, beside the heartbeats; stored and judged here alike.
 
-    When it is gone every method raises `StoreUnavailable`: what loosens must wait, what tightens needs no proposal.
+    When it is gone what loosens must wait, and what tightens needs no proposal.
     """
 
     def __init__(self, path: Path, key: PrivateKey, keys: Mapping[str, PublicKey]) -> None:
-        """`path` is the second store's, `keys` those that may have signed (by kid), `key` the one that signs now."""
-        self._database = Database(path, APPLICATION_ID, "FULL", COMMAND_BUSY_SECONDS, COMMAND_BUSY_SECONDS)
+        """As `ProposalReader`; `key` is the one that signs now."""
+        super().__init__(path, {**keys, key.kid: key.public})
         self._key = key
-        self._keys = {**keys, key.kid: key.public}
 
     def add(self, proposal: Proposal, now: dt.datetime, listed: tuple[str, bytes] | None = None) -> None:
         """Let it wait, with the digest and the bytes of its list if it has one. Raises `Conflict` while too many do."""
@@ -126,23 +197,6 @@ class ProposalStore:
 
         self._database.write(insert)
 
-    def listed(self, digest: str) -> bytes:
-        """The list a proposal names, as it lies here: whoever opens it compares. Raises `Conflict` where it is gone."""
-        rows = self._database.read(lambda connection: _select_list(connection, digest))
-        if not rows:
-            raise Conflict("the list of this proposal is lost: propose it anew")
-        return bytes(rows[0][0])
-
-    def all(self) -> list[Proposal]:
-        """Every proposal that is what its author signed, oldest first; another is left out."""
-        rows = self._database.read(_select)
-        found = [self._opened(row) for row in rows]
-        return [proposal for proposal in found if proposal is not None]
-
-    def get(self, proposal_id: str) -> Proposal:
-        """One proposal. Raises `NotFound`, and `Conflict` for one that is not what its author signed."""
-        return self._only(self._database.read(lambda connection: _select(connection, proposal_id)))
-
     def decide(self, proposal_id: str, work: Callable[[Proposal], Proposal]) -> Proposal:
         """The proposal that `work` makes of it, kept in its place.
 
@@ -159,29 +213,17 @@ class ProposalStore:
 
         return self._database.write(replace)
 
-    def close(self) -> None:
-        """Let go of the file."""
-        self._database.close()
-
     def _row(self, proposal: Proposal) -> tuple[str, str, str]:
         jws = sign_compact(proposal_payload(proposal), PROPOSAL_TYP, self._key)
         return proposal.id, instant_text(proposal.ends), jws
 
-    def _only(self, rows: list[tuple[str, str]]) -> Proposal:
-        if not rows:
-            raise NotFound("no proposal of this id")
-        proposal = self._opened(rows[0])
-        if proposal is None:
-            raise Conflict("this proposal was tampered with: its signature does not hold")
-        return proposal
 
-    def _opened(self, row: tuple[str, str]) -> Proposal | None:
-        """The proposal in a row; None where it does not verify, or was put under another's id."""
-        try:
-            proposal = parse_proposal(verify_compact(row[1], PROPOSAL_TYP, self._keys))
-        except SignatureRejected:
-            return None
-        return proposal if proposal.id == row[0] else None
+def _stands(proposal: Proposal, state: State) -> bool:
+    try:
+        check_seen(proposal, state)
+    except Conflict:
+        return False
+    return True
 
 
 def _select(connection: sqlite3.Connection, proposal_id: str | None = None) -> list[tuple[str, str]]:

@@ -65,7 +65,7 @@ def _verified(copy: Replica, keys: Mapping[str, PublicKey]) -> Sequence[StoredOr
     rows, damaged = copy.load()
     if damaged or not rows:
         raise OperatorError(f"this node's copy of the orders is {'damaged' if damaged else 'empty'}: take another's")
-    orders, failure = ChainVerifier(keys).accept(rows)
+    orders, failure = ChainVerifier(keys).verify_each(rows)
     try:
         fold_all(State(), orders)
     except RelaisError as error:

@@ -219,7 +219,7 @@ class State(msgspec.Struct, frozen=True):
         instants = [mode.until for stack in self.modes.values() for mode in stack]
         instants += [instant for notice in self.notices.values() for instant in (notice.since, notice.until)]
         instants += [] if self.pin is None else [self.pin.until]
-        instants += [end for client in self.clients.values() if client.then is not None for end in client.ends()]
+        instants += [client.at(now).until for client in self.clients.values() if client.then is not None]
         return min((instant for instant in instants if instant is not None and instant > now), default=None)
 
     def _clients(self, now: dt.datetime) -> Mapping[str, ClientState]:

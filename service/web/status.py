@@ -8,6 +8,7 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from service.access.keylife import WARNING, keys_that_end
 from service.control.format import EVERYWHERE
 from service.control.state import DEFAULT_MODE
 from service.rights.freshness import freshness
@@ -121,6 +122,11 @@ def _of_what_is_followed(context: Context) -> Iterator[_Trouble]:
         yield "orders_copy", False, known.copy_error
     if context.registry.broken:
         yield "client_unreadable", False, f"{len(context.registry.broken)} registrations"
+    ending = keys_that_end(context.registry.with_key_ends, context.clock.now())
+    if ending:
+        last = sum(one.last for one in ending)
+        keys = f"{len(ending)} key{'s'[: len(ending) != 1]}"
+        yield "client_key_ends", False, f"{keys} within {WARNING.days} days, {last} of them a client's last"
     if context.settings_error is not None:
         yield "settings_refused", False, context.settings_error
 

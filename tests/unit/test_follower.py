@@ -12,11 +12,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import follower as follower_module
-from service.control.state import Activation, State, View
+from service.access.clients import Registry
+from service.control.state import Activation, ClientState, State, View
 from service.errors import SnapshotRefused
 from service.follower import Follower
 from service.snapshot.steps import Step
 from service.snapshot.supply import Code, Facts, Limits, Supply, Warned, supply_of
+from tests.unit.control.control_chain import registration
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
 
@@ -39,7 +41,7 @@ class FakeContext:
 
     def __init__(self) -> None:
         self.clock = SimpleNamespace(now=lambda: NOW)
-        self.registry = SimpleNamespace(update=lambda _: None)
+        self.registry = Registry()
         self.upstream = None
         self.view = State().view(NOW)
         self.snapshot: Any = None
@@ -115,3 +117,31 @@ def test_a_warning_about_the_supply_is_logged_when_it_comes_and_when_it_goes():
         ("supply_warning_over", "info", "freeze"),
     ]
     assert [line.get("detail") for line in logs] == ["nothing newer", "9 guard", None]
+
+
+async def test_a_long_list_of_clients_is_parsed_between_requests():
+    context: Any = FakeContext()
+    follower = Follower(context, None)
+    body = registration(finess=["750012346"])
+    clients = {f"p{number}": ClientState(body, version=number) for number in range(1, 401)}
+    await follower.follow(State(clients=clients).view(NOW))
+    assert context.registry.waiting > 300
+    turns = 0
+    while context.registry.waiting:
+        turns += 1
+        await asyncio.sleep(0)
+    assert turns > 10
+    await follower.close()
+
+
+async def test_orders_that_come_while_a_long_list_is_parsed_are_followed_at_once():
+    context: Any = FakeContext()
+    follower = Follower(context, None)
+    body = registration(finess=["750012346"])
+    clients = {f"p{number}": ClientState(body, version=number) for number in range(1, 401)}
+    await follower.follow(State(clients=clients).view(NOW))
+    suspended = {**clients, "p400": ClientState(body, version=401, suspended=True)}
+    await follower.follow(State(clients=suspended).view(NOW))
+    assert context.registry.waiting
+    assert context.registry.get("p400").suspended
+    await follower.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import datetime as dt
 from typing import Any, Final
 
@@ -25,6 +26,7 @@ from service.web.admin.desk import (
     admit_write,
     current_state,
     decided,
+    parse_until,
 )
 from service.web.context import CONTEXT
 from service.web.decoding import Text
@@ -50,8 +52,19 @@ class StandingBody(Reasoned):
     finess: Text | None = None
 
 
+class LimitBody(Reasoned):
+    """The body of `POST /admin/v1/clients/{id}/limit`: what is absent stays; with `until` the limit ends by itself."""
+
+    daily: int | None = None
+    burst: int | None = None
+    unknown: int | None = None
+    watch: Text | None = None
+    until: Text | None = None
+
+
 #: What a limit may replace.
 _LIMITED: Final = ("daily", "burst", "unknown", "watch")
+_LIMIT: Final = msgspec.json.Decoder(LimitBody)
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
 _STANDING: Final = msgspec.json.Decoder(StandingBody)
 
@@ -61,8 +74,12 @@ async def list_clients(request: web.Request) -> web.Response:
     admit(request, *READERS)
     state = await current_state(request)
     clients = state.view(_now(request)).clients
-    rows = [_members(client_id, known) for client_id, known in sorted(clients.items())]
-    return json_response({"order_version": state.version, "clients": rows})
+
+    def listed() -> web.Response:
+        rows = [_members(client_id, known) for client_id, known in sorted(clients.items())]
+        return json_response({"order_version": state.version, "clients": rows})
+
+    return await asyncio.to_thread(listed)
 
 
 async def read_client(request: web.Request) -> web.Response:
@@ -88,6 +105,27 @@ async def register_client(request: web.Request) -> web.Response:
     client = parse_client(client_id, registration)
     intent = Intent(
         kind=Kind.CLIENT_REGISTER, scope=client_id, body=client_body(client), reason=reason, actor=write.client.id
+    )
+    return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state, _now(request)))
+
+
+async def limit_client(request: web.Request) -> web.Response:
+    """Replace a client's budgets or watch, for good or until a time. What is so already is not ordered again."""
+    admit(request, *ADMINS)
+    client_id = _client_id(request)
+    _known(client_id, await current_state(request))
+    write = await admit_write(request, ADMINS, _tag_of(client_id), _LIMIT)
+    body, state, now = write.body, request.app[DESK].ledger.state, _now(request)
+    members = {name: value for name in _LIMITED if (value := getattr(body, name)) is not None}
+    if not members:
+        raise InvalidField("say what to limit: daily, burst, unknown or watch")
+    known = _known(client_id, state).at(now)
+    parse_client(client_id, {**known.registered, **members})
+    until = parse_until(body.until, now)
+    if until is None and not known.limits and all(known.body.get(name) == members[name] for name in members):
+        return _response(client_id, state, now)
+    intent = Intent(
+        kind=Kind.CLIENT_LIMIT, scope=client_id, body=members, reason=body.reason, actor=write.client.id, until=until
     )
     return await decided(request, intent, write.unchanged, lambda state: _response(client_id, state, _now(request)))
 
@@ -153,7 +191,9 @@ def _tag(client_id: str, known: ClientState) -> str:
 
 def _members(client_id: str, known: ClientState) -> dict[str, Any]:
     """The registration as `PUT` takes it: to write back what was read must not make a limit last for ever."""
-    return client_members(client_id, known.registered) | {
+    registered = client_members(client_id, known.registered)
+    now = registered if known.then is None else client_members(client_id, known.body)
+    return registered | {
         "suspended": known.suspended,
         "since": timestamp_or_null(known.since),
         "reason": known.reason,
@@ -162,7 +202,7 @@ def _members(client_id: str, known: ClientState) -> dict[str, Any]:
             for finess, one in sorted(known.suspended_finess.items())
         ],
         "order": known.version,
-        "now": {name: known.body.get(name) for name in _LIMITED},
+        "now": {name: now.get(name) for name in _LIMITED},
         "limits": [{**limit.members, "until": timestamp(limit.until)} for limit in known.limits],
         "etag": _tag(client_id, known),
     }

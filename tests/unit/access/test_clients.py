@@ -236,6 +236,60 @@ def test_a_registration_that_does_not_parse_harms_that_client_alone():
     assert not registry.broken
 
 
+def many(number: int, **members: Any) -> dict[str, Registered]:
+    return {f"p{n}": Registered(body(daily=n, **members)) for n in range(number)}
+
+
+def test_many_registrations_at_once_are_parsed_when_asked_for_or_in_portions():
+    registry = Registry()
+    with patch.object(clients, "parse_client", wraps=parse_client) as parse:
+        registry.update(many(1_000))
+        assert parse.call_count == 0
+        assert registry.get("p999") == parse_client("p999", body(daily=999))
+        registry.settle(100)
+        assert parse.call_count == 101
+    while registry.waiting:
+        registry.settle(300)
+    assert len(registry) == 1_000
+    assert registry.get("p500") == parse_client("p500", body(daily=500))
+
+
+def test_nobody_is_seen_as_before_while_many_wait():
+    registry = Registry()
+    registry.update(many(1_000))
+    registry.settle(1_000)
+    registry.update({name: Registered(dict(one.body), suspended=True) for name, one in many(1_000).items()})
+    assert registry.waiting == 1_000
+    assert all(client is not None and client.suspended for client in (registry.get(f"p{n}") for n in range(1_000)))
+    registry.update({name: one for name, one in many(1_000).items() if name != "p7"})
+    assert registry.get("p7") is None
+    registry.update(many(1_000, keys=[public(EC)]))
+    registry.update(many(1_000, keys=[public(ED)]))
+    client = registry.get("p8")
+    assert client is not None
+    assert set(client.keys) == {ED.kid}
+
+
+def test_a_bad_registration_among_many_is_named_once_it_was_parsed():
+    registry = Registry()
+    registry.update({**many(1_000), "bad": Registered(body(keys=[{}]))})
+    assert registry.get("bad") is None
+    assert registry.broken == {"bad"}
+    registry.settle(1_000)
+    assert len(registry) == 1_000
+
+
+def test_the_end_of_many_limits_parses_no_key_again():
+    registry = Registry()
+    registry.update(many(1_000))
+    registry.settle(1_000)
+    with patch.object(clients, "parse_keys", wraps=clients.parse_keys) as parse:
+        registry.update({name: Registered(body(daily=9_999)) for name in many(1_000)})
+        registry.settle(1_000)
+        assert parse.call_count == 0
+    assert {client.daily for n in range(1_000) if (client := registry.get(f"p{n}"))} == {9_999}
+
+
 def test_the_bench_registers_like_an_order():
     bench = Bench()
     for client_id, client in bench.clients.items():

@@ -11,6 +11,8 @@ import pytest
 from service.cli.boot import verify_active
 from service.cli.common import open_home
 from service.cli.main import _run
+from service.cli.ordering import open_ledger
+from service.control.state import Activation
 from service.settings import Home, Settings
 from service.snapshot import folder as folder_module
 from tests.fleet import Installation, free_ports
@@ -39,8 +41,10 @@ def hashed(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
-def opened(home: Path) -> tuple[Home, Settings]:
-    return open_home(home)
+def opened(home: Path) -> tuple[Home, Settings, Activation | None]:
+    place, settings = open_home(home)
+    with open_ledger(place, settings) as ledger:
+        return place, settings, ledger.state.activation
 
 
 def note(home: Path) -> Path:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+import sqlite3
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -123,6 +125,66 @@ def test_a_list_is_proposed_whole_and_given_whole(home: Home, relais: Relais):
     again = relais(*imported(home, file))
     assert (again[0], head(home)) == (0, 5)
     assert "0 to register, 2 registered so already, 1 refused" in again[1]
+
+
+@pytest.mark.usefixtures("vendor")
+def test_whoever_approves_reads_who_would_be_registered(home: Home, relais: Relais):
+    relais(*imported(home, listing(home, entry(home, "a"), entry(home, "b", NUMBERS[1]))))
+    (proposal,) = waiting(relais)
+    status, out, err = relais("orders", "proposals", "--show", proposal["id"], by=BOB)
+    assert (status, err) == (0, "")
+    lines = out.splitlines()
+    assert [line.split("{")[0] for line in lines[1:]] == [
+        "client.register ph-a ",
+        "client.limit ph-a for 7 days, 0:00:00 ",
+        "client.register ph-b ",
+        "client.limit ph-b for 7 days, 0:00:00 ",
+    ]
+    assert public(home, "a")["x"] in lines[1]
+    assert NUMBERS[0] in lines[1]
+    shown = json.loads(relais("orders", "proposals", "--show", proposal["id"], "--json")[1])
+    assert shown["id"] == proposal["id"]
+    assert [(item["kind"], item["scope"]) for item in shown["list"][:2]] == [
+        ("client.register", "ph-a"),
+        ("client.limit", "ph-a"),
+    ]
+    assert relais("orders", "proposals", "--show", "none")[0] == 1
+
+
+@pytest.mark.usefixtures("vendor")
+def test_a_list_that_was_changed_where_it_lies_is_not_shown(home: Home, relais: Relais):
+    relais(*imported(home, listing(home, entry(home, "a"))))
+    (proposal,) = waiting(relais)
+    with closing(sqlite3.connect(home.fleet)) as store, store:
+        store.execute("UPDATE proposed_lists SET payload = CAST(replace(payload, 'ph-a', 'ph-x') AS BLOB)")
+    status, out, err = relais("orders", "proposals", "--show", proposal["id"])
+    assert (status, out) == (1, "")
+    assert "not the one it was made for" in err
+
+
+@pytest.mark.usefixtures("vendor")
+def test_the_status_counts_what_waits(home: Home, relais: Relais):
+    assert json.loads(relais("status", "--json")[1])["proposals_waiting"] == 0
+    relais(*imported(home, listing(home, entry(home, "a"))))
+    assert "\n1 proposal waits for a second person, the first until " in relais("status")[1]
+    relais("mode", "set", "suspended", "--reason", "doubt")
+    relais("mode", "set", "degraded", "--reason", "no doubt")
+    assert "\n2 proposals wait for a second person" in relais("status")[1]
+    assert json.loads(relais("status", "--json")[1])["proposals_waiting"] == 2
+    relais("client", "suspend", "editor", "--reason", "its seal was stolen")
+    assert json.loads(relais("status", "--json")[1])["proposals_waiting"] == 1
+
+
+def test_the_status_names_the_keys_that_end(home: Home, relais: Relais):
+    relais(*add(home, "a"))
+    assert json.loads(relais("status", "--json")[1])["keys_ending"] == []
+    relais("client", "rotate", "ph-a", "--key", home.keys / "b.pub.jwk", "--overlap", "2d")
+    (proposal,) = waiting(relais)
+    relais("orders", "approve", proposal["id"], by=BOB)
+    kid = public(home, "a")["kid"]
+    assert f"warning client_key_ends: ph-a: key {kid} ends at " in relais("status")[1]
+    (key,) = json.loads(relais("status", "--json")[1])["keys_ending"]
+    assert (key["client"], key["kid"], key["last"]) == ("ph-a", kid, False)
 
 
 @pytest.mark.usefixtures("vendor")

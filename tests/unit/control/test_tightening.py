@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from service.control.chain import ChainKeys, ChainVerifier
-from service.control.format import ORDER_TYP, Order, order_payload
+from service.control.format import ORDER_TYP, Order, order_digest, order_payload
 from service.control.intent import Intent
 from service.control.ledger import Ledger
 from service.control.orders import fold, fold_all
@@ -188,3 +188,26 @@ def test_a_pharmacy_is_resumed_by_name_and_a_registration_resumes_none():
 def test_old_readers_of_the_test_chain_are_as_before():
     rows = list(enumerate(make_chain([make_order()]), 1))
     assert ChainVerifier(KEYS).accept(rows)[1] is None
+
+
+@pytest.mark.parametrize("kind", ["mode.set", "client.register"])
+def test_its_signature_vouches_for_nothing_below(kind: str):
+    """A thief with a receipt key signs onto a chain that does not hold; nobody takes what lies beneath for an order."""
+    body = registration() if kind == "client.register" else None
+    first, slipped = make_chain([make_order(), make_order(kind=kind, scope="p" if body else "*", body=body)])
+    slipped = f"{slipped.rpartition('.')[0]}.{'A' * 86}"
+    suspends = make_order(3, "client.suspend", "p", {}, actor=SENTINEL, previous=order_digest(slipped))
+    rows = [(1, first), (2, slipped), (3, sign_compact(order_payload(suspends), SENTINEL_TYP, RECEIPT))]
+    orders, failure = ChainVerifier(CHAIN_KEYS).accept(rows)
+    assert [order.version for order in orders] == [1]
+    assert str(failure) == "order 2 does not verify: the signature does not match"
+
+
+def test_an_order_key_vouches_for_the_sentinels_orders_too_but_not_for_what_they_may_not_say():
+    first = make_chain([make_order()])[0]
+    for kind, holds in (("client.suspend", True), ("client.resume", False)):
+        second = make_order(2, kind, "p", {}, actor=SENTINEL, previous=order_digest(first))
+        slipped = sign_compact(order_payload(second), SENTINEL_TYP, RECEIPT)
+        third = make_order(3, previous=order_digest(slipped))
+        rows = [(1, first), (2, slipped), (3, sign_compact(order_payload(third), ORDER_TYP, KEY))]
+        assert (ChainVerifier(CHAIN_KEYS).accept(rows)[1] is None) is holds

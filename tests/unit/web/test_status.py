@@ -7,8 +7,10 @@ from typing import Any
 import msgspec
 import pytest
 
+from service.access.clients import Registry
 from service.control.ledger import LedgerStatus
 from service.control.marks import Seat
+from service.control.state import ClientState
 from service.journal.writer import WriterStatus
 from service.sentinel.witness import WitnessStatus
 from service.settings import Settings
@@ -16,6 +18,7 @@ from service.snapshot.lookout import limits_of
 from service.snapshot.supply import Code, Facts, Supply, Warned, supply_of
 from service.web.charging import ChargingStatus
 from service.web.status import readiness
+from tests.unit.control.control_chain import make_key
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
 LIMITS = limits_of(Settings())
@@ -39,7 +42,7 @@ def context(**members: Any) -> Any:
         "unreadable_records": 0,
         "clock_suspect": False,
         "ledger_status": lambda: LedgerStatus(version=4, source="store"),
-        "registry": SimpleNamespace(broken=frozenset()),
+        "registry": SimpleNamespace(broken=frozenset(), with_key_ends=()),
         "supply": supply,
         "live": False,
         "upstream": None,
@@ -55,6 +58,14 @@ def writer(**members: Any) -> Any:
 
 def ledger(**members: Any) -> Any:
     return lambda: LedgerStatus(version=4, source="store", **members)
+
+
+def registry(*ends: dt.datetime) -> Registry:
+    """One client, each of whose keys has an end."""
+    keys = [{**make_key().public.jwk, "exp": int(end.timestamp())} for end in ends]
+    known = Registry()
+    known.update({"ph-1": ClientState({"class": "pharmacy", "finess": ["750012346"], "keys": keys}, version=1)})
+    return known
 
 
 def upstream(phase: str, last_error: str | None = None) -> Any:
@@ -100,6 +111,12 @@ def test_a_sound_worker_has_no_trouble():
             False,
             "since 2024-02-05T09:30:00Z; 7 lookups of the outage share lent today",
         ),
+        (
+            {"registry": registry(NOW + dt.timedelta(days=2))},
+            "client_key_ends",
+            False,
+            "1 key within 3 days, 1 of them a client's last",
+        ),
         ({"journal": writer(writable=False, last_failure="OSError")}, "journal_unwritable", True, "OSError"),
         ({"journal": writer(register_failure="ChainBroken")}, "journal_register", False, "ChainBroken"),
         ({"knowledge": None, "refusal": "snapshot 5: …"}, "no_snapshot", True, "snapshot 5: …"),
@@ -109,10 +126,16 @@ def test_a_sound_worker_has_no_trouble():
         ({"ledger_status": ledger(error="locked")}, "control_store", False, "locked"),
         ({"ledger_status": ledger(copy_error="damaged")}, "orders_copy", False, "damaged"),
         (
-            {"registry": SimpleNamespace(broken=frozenset({"a", "b"}))},
+            {"registry": SimpleNamespace(broken=frozenset({"a", "b"}), with_key_ends=())},
             "client_unreadable",
             False,
             "2 registrations",
+        ),
+        (
+            {"registry": registry(NOW + dt.timedelta(days=2), NOW + dt.timedelta(days=4), NOW)},
+            "client_key_ends",
+            False,
+            "1 key within 3 days, 0 of them a client's last",
         ),
     ],
 )

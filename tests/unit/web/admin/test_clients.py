@@ -135,3 +135,63 @@ async def test_where_two_people_decide_a_pharmacy_is_let_in_by_one_and_a_hub_by_
     go = await careful.write("POST", "clients/shop/resume", {"reason": "nouvelle clé"}, seen="clients/shop")
     assert (go.status, go.json["loosens"]) == (202, "its suspension would end")
     assert (await careful.get("clients/shop")).json["suspended"] is True
+
+
+async def test_a_limit_holds_until_its_end(office: Office):
+    end = (office.clock.now() + dt.timedelta(hours=1)).isoformat()
+    body = {"daily": 9, "until": end, "reason": "allure suspecte"}
+    limited = await office.write("POST", "clients/shop/limit", body, seen="clients/shop")
+    assert (limited.status, limited.json["daily"], limited.json["now"]["daily"]) == (200, 800, 9)
+    assert limited.json == (await office.get("clients/shop")).json
+    order = office.orders()[-1]
+    assert (order.kind, order.body, order.actor, order.reason) == ("client.limit", {"daily": 9}, "anna", body["reason"])
+    office.clock.ahead = 3601
+    assert (await office.get("clients/shop")).json["now"]["daily"] == 800
+
+
+async def test_a_limit_without_an_end_replaces_the_registration_and_twice_changes_nothing(office: Office):
+    body = {"burst": 5, "watch": "report", "reason": "essai"}
+    for _ in range(2):
+        limited = await office.write("POST", "clients/shop/limit", body, seen="clients/shop")
+        assert (limited.status, limited.json["burst"], limited.json["watch"]) == (200, 5, "report")
+    assert [order.kind for order in office.orders()].count("client.limit") == 1
+
+
+async def test_a_limit_that_is_none_is_refused_at_its_place(office: Office):
+    before = len(office.orders())
+    for more, pointer in (
+        ({}, ""),
+        ({"daily": -1}, "/daily"),
+        ({"daily": True}, "/daily"),
+        ({"watch": "MARQUE"}, "/watch"),
+        ({"class": "admin"}, ""),
+        ({"daily": 9, "until": "2001-01-01T00:00:00Z"}, "/until"),
+        ({"daily": 9, "until": "MARQUE"}, "/until"),
+    ):
+        reply = await office.write("POST", "clients/shop/limit", {**more, "reason": "essai"}, seen="clients/shop")
+        assert (reply.code, reply.json["pointer"]) == ("invalid_field", pointer), (more, reply.json)
+        assert "MARQUE" not in str(reply.json)
+    unknown = await office.send("POST", "clients/nobody/limit", {"daily": 9, "reason": "essai"}, If_Match='"x"')
+    assert unknown.code == "not_found"
+    assert len(office.orders()) == before
+
+
+async def test_a_limit_above_the_class_waits_for_a_second_person(careful: Office):
+    body = {"daily": 5_000, "reason": "grippe"}
+    reply = await careful.write("POST", "clients/shop/limit", body, seen="clients/shop")
+    assert (reply.status, reply.json["kind"]) == (202, "client.limit")
+    assert (await careful.get("clients/shop")).json["daily"] == 800
+
+
+async def test_a_key_is_rotated_with_an_end_for_the_former(office: Office):
+    made = (await office.write("PUT", "clients/new", registration(office))).json
+    end = int(office.clock.now().timestamp()) + 3600
+    (former,) = made["keys"]
+    (fresh,) = registration(office, "second")["keys"]
+    keys = [fresh, {**former, "exp": end}]
+    rotated = await office.write("PUT", "clients/new", registration(office, keys=keys))
+    assert rotated.status == 200
+    assert {key["kid"]: key.get("exp") for key in rotated.json["keys"]} == {
+        former["kid"]: end,
+        rotated.json["keys"][0]["kid"]: None,
+    }

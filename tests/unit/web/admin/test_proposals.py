@@ -131,3 +131,29 @@ async def test_what_nobody_proposed_is_not_found(careful: Office):
         for reply in (await careful.get(f"proposals/{name}"), await decide(careful, name, "approve", "anna")):
             assert reply.code == "not_found"
             assert "MARQUE" not in str(reply.json)
+
+
+async def test_a_vendors_list_is_read_page_by_page(careful: Office):
+    path = careful.keys / "new.jwk"
+    write_client_key(path)
+    key = public(path)
+    items = [
+        Item("client.register", f"new-{n}", {"class": "pharmacy", "finess": [f"33001{n:04d}"], "keys": [key]})
+        for n in range(250)
+    ]
+    heading = Intent(kind=IMPORT, scope="editor", body={}, reason="jour un", actor="cli:ann")
+    made = careful.app[DESK].decisions.decide_list(heading, items, careful.clock.now())
+    assert isinstance(made, Proposal)
+    shown: list[str] = []
+    after: int | None = 0
+    while after is not None:
+        page = (await careful.get(f"proposals/{made.id}/list?after={after}", "aude")).json
+        assert page["list"] == made.body["digest"]
+        shown += [order["scope"] for order in page["orders"]]
+        after = page["next"]
+    assert shown == [item.scope for item in items]
+    (last,) = (await careful.get(f"proposals/{made.id}/list?after=249&limit=1000")).json["orders"]
+    assert last == {"kind": "client.register", "scope": "new-249", "body": dict(items[-1].body), "lasts": None}
+    for query in ("after=-1", "limit=0", "limit=1001", "limit=x", "after=1&after=2", "x=1"):
+        assert (await careful.get(f"proposals/{made.id}/list?{query}")).code == "invalid_field", query
+    assert (await careful.get(f"proposals/{await propose(careful)}/list")).code == "not_found"
