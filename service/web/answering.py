@@ -25,9 +25,10 @@ from service.errors import JournalUnwritable, NoSnapshot, ServiceSuspended
 from service.journal.entries import Pending, Receipt, instant
 from service.rights.decide import Decision
 from service.rights.lookup import decide_from, find_record
-from service.rights.model import Absence, Contract, Knowledge, Stance, Status
+from service.rights.model import Absence, Contract, Knowledge, Planted, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.sentinel.witness import Witness
 from service.snapshot.opened import Snapshot
 from service.strictjson import canonical
 from service.uuid7 import UUID7_BYTES, uuid7
@@ -110,7 +111,7 @@ class Answerer:
         going = _going(admitted, now)
         for group in _groups(self._decided(going, snapshot, knowledge, now)):
             recorded = journal.record_all([_pending(case) for case in group])
-            recorded.add_done_callback(functools.partial(_deliver, group))
+            recorded.add_done_callback(functools.partial(_deliver, group, context.witness))
 
     def _decided(self, cases: list[Case], snapshot: Snapshot, knowledge: Knowledge, now: dt.datetime) -> list[Case]:
         """The cases with their answers. What breaks us about one query must not cost the others theirs."""
@@ -219,14 +220,17 @@ def _groups(cases: Sequence[Case]) -> list[list[Case]]:
     return list(groups.values())
 
 
-def _deliver(cases: Sequence[Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
+def _deliver(cases: Sequence[Case], witness: Witness | None, done: asyncio.Future[tuple[Receipt, ...]]) -> None:
     error = JournalUnwritable() if done.cancelled() else done.exception()
     if error is not None:
         fail(cases, error)
         return
     for case, receipt in zip(cases, done.result(), strict=True):
+        unknown = Reason.BENEFICIARY_UNKNOWN in case.decision.reasons
         if case.charge is not None:
-            case.charge.recorded(unknown=Reason.BENEFICIARY_UNKNOWN in case.decision.reasons)
+            case.charge.recorded(unknown=unknown)
+        if witness is not None:
+            witness.saw(case.client.id, case.query, unknown=unknown, canary=isinstance(case.record, Planted))
         if not case.future.done():  # the caller may have gone
             case.future.set_result(_envelope(case, receipt))
 

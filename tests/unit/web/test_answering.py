@@ -44,6 +44,7 @@ PHARMACY: Any = SimpleNamespace(
     finess=("750012346",),
     finess_index=frozenset({"750012346"}),
     suspended=False,
+    suspended_finess=frozenset(),
 )
 
 
@@ -100,6 +101,7 @@ def context() -> Any:
         live=False,
         upstream=None,
         charging=None,
+        witness=None,
         registry={PHARMACY.id: PHARMACY},
     )
 
