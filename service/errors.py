@@ -7,7 +7,7 @@ RelaisError
 │   └── PreconditionRequired · PreconditionFailed
 ├── AccessError               the caller may not (401, 403, 429)
 │   ├── TokenMissing · TokenInvalid · TokenExpired
-│   ├── ClientSuspended · ScopeMissing · FinessNotAllowed
+│   ├── ClientSuspended (SuspendedForFiness) · ScopeMissing · FinessNotAllowed
 │   └── LimitReached          429
 │       └── BudgetExhausted · TooFast
 ├── AvailabilityError         we cannot answer now (503)
@@ -137,6 +137,10 @@ class TokenExpired(AccessError, code="token_expired"):
 
 class ClientSuspended(AccessError, code="client_suspended"):
     """A valid token of a suspended client."""
+
+
+class SuspendedForFiness(ClientSuspended):
+    """A hub that is suspended for one of its pharmacies: the others are none the worse."""
 
 
 class ScopeMissing(AccessError, code="scope_missing"):

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from service.access.clients import Client, ClientClass, Registry
 from service.access.tokens import MAX_TOKEN_CHARS, Claims, check_state, token_refused, verify_token
-from service.errors import ClientSuspended, FinessNotAllowed, ScopeMissing, TokenMissing
+from service.errors import FinessNotAllowed, ScopeMissing, SuspendedForFiness, TokenMissing
 
 _SCHEME = "Bearer "
 
@@ -74,7 +74,7 @@ def resolve_finess(client: Client, named: str | None) -> str:
     if named is None or named not in client.finess_index:
         raise FinessNotAllowed("this client is not registered for that FINESS, or named none")
     if client.suspended_finess and named in client.suspended_finess:
-        raise ClientSuspended("this client is suspended for that FINESS")
+        raise SuspendedForFiness("this client is suspended for that FINESS")
     return named
 
 

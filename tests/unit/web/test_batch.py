@@ -22,6 +22,7 @@ HUB: Any = SimpleNamespace(
     finess=(OWN, OTHER),
     finess_index=frozenset({OWN, OTHER}),
     suspended=False,
+    suspended_finess=frozenset(),
 )
 
 
@@ -263,6 +264,16 @@ async def test_a_pharmacy_taken_from_the_list_while_a_batch_waits_is_refused_in_
     upstream.may_answer.set()
     assert codes(await batch) == ["answered", "finess_not_allowed"]
     assert [pending.finess for pending in known.journal.pendings] == [OWN]
+
+
+async def test_a_pharmacy_suspended_for_a_hub_is_refused_in_its_place_and_the_others_are_answered():
+    known = with_hub(context())
+    hub = SimpleNamespace(**{**vars(HUB), "suspended_finess": frozenset({OTHER})})
+    known.registry = {HUB.id: hub}
+    assert codes(await Answerer(known).answer_batch(hub, [query(10), query(11, OTHER)])) == [
+        "answered",
+        "client_suspended",
+    ]
 
 
 async def test_a_hub_that_is_one_no_more_gets_nothing():
