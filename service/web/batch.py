@@ -21,10 +21,10 @@ from service.errors import (
     AccessError,
     AvailabilityError,
     ClientSuspended,
+    FinessSuspended,
     JournalUnwritable,
     RelaisError,
     ScopeMissing,
-    SuspendedForFiness,
 )
 from service.web import problems
 from service.web.case import Case
@@ -81,7 +81,7 @@ class Batch:
 
     def refuse(self, number: int, error: BaseException) -> None:
         """Why the case at `number` gets no answer; or, where that is not about one query, why none of them does."""
-        of_all = isinstance(error, _OF_ALL) and not isinstance(error, SuspendedForFiness)
+        of_all = isinstance(error, _OF_ALL) and not isinstance(error, FinessSuspended)
         if of_all or not isinstance(error, Exception):
             self.future.set_exception(error)
             return
