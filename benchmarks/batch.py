@@ -121,7 +121,8 @@ def main() -> None:
         "# Lookups in batches against single answers\n\n"
         f"Medians of {options.rounds} interleaved rounds of {options.seconds:g} s, {options.people:,} people; one "
         f"worker on core 0, load from core 1. Machine: {where['cpu']}, {where['cores']} cores, "
-        f"Linux {where['kernel']}, Python {where['python']}. Reproduce: `python benchmarks/batch.py`.\n\n{text}\n"
+        f"Linux {where['kernel']}, Python {where['python']}. "
+        f"Load average at the end: {os.getloadavg()[0]:.1f}. Reproduce: `python benchmarks/batch.py`.\n\n{text}\n"
     )
 
 

@@ -54,7 +54,7 @@ async def ask_batch(request: web.Request) -> web.Response:
         answered = await answer()
     else:
         # By the hub's list: what was answered for a pharmacy that it has lost since is not repeated.
-        key = f"{asker.id}|{hash(asker.finess_index)}|{request_id.lower()}"
+        key = f"{asker.id}|{hash((asker.finess_index, asker.suspended_finess))}|{request_id.lower()}"
         answered = await batches.retries.once(key, raw, answer)
     return web.Response(body=answered, headers=JSON)
 
