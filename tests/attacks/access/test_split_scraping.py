@@ -46,9 +46,7 @@ def bodies(site: Installation) -> list[bytes]:
     return [json.dumps({"beneficiary": person, "finess": FINESS}).encode() for person in asked]
 
 
-def test_tokens_keys_request_ids_connections_identities_and_hours_share_one_budget(
-    site: Installation, tmp_path: Path
-):
+def test_tokens_keys_request_ids_connections_identities_and_hours_share_one_budget(site: Installation, tmp_path: Path):
     """From one in the morning on, a part in each hour, over four workers."""
     clock = SteppingClock(tmp_path / "clock")
     morning = dt.datetime.now(PARIS).replace(hour=1, minute=0, second=0, microsecond=0) + dt.timedelta(days=1)
