@@ -153,7 +153,8 @@ def compared(site: Installation) -> int:
 @pytest.fixture
 def large(tmp_path: Path) -> Iterator[Installation]:
     with installation(tmp_path / "home", PEOPLE) as made:
-        made.register("counter", "pharmacy", "990000903", options=["--daily", "100000", "--unknown", "100000"])
+        plenty = [word for option in ("--daily", "--unknown", "--burst") for word in (option, "100000")]
+        made.register("counter", "pharmacy", "990000903", options=plenty)
         yield made
 
 
