@@ -6,6 +6,7 @@ gunicorn's workers call `rights` or `admin` after the fork; each resource is a c
 from __future__ import annotations
 
 import datetime as dt
+import gc
 import os
 import secrets
 from collections.abc import AsyncIterator
@@ -17,19 +18,27 @@ from aiohttp import web
 from service import telemetry
 from service.access.clients import Registry, admin_audience
 from service.access.gate import Gate
+from service.access.sentinel import Policy
+from service.access.suspicion import Rule
 from service.clock import Clock, SystemClock
 from service.control.fleet import FleetStore, Server
 from service.control.leases import SqliteLeaseStore
 from service.control.ledger import Ledger
+from service.control.marks import SqliteMarkStore
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
+from service.control.suspicions import SqliteSuspicions
 from service.control.watch import Watcher
-from service.deciding import decisions_on
+from service.deciding import chain_keys, decisions_on
 from service.follower import Follower, Vault
 from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
-from service.keyring import load_officers, load_order_keys, load_receipt_key, load_receipt_keys
+from service.keyring import load_officers, load_receipt_key, load_receipt_keys
+from service.sentinel.bailiff import Bailiff
+from service.sentinel.judge import LOCK_FILE, Bench, Judge
+from service.sentinel.memory import MEMORY_FILE, Memory
+from service.sentinel.witness import Witness
 from service.settings import Home, Settings, load_or_keep_settings
 from service.slots import claim_slot
 from service.snapshot.catalog import Catalog
@@ -42,18 +51,21 @@ from service.upstream_token import upstream_token
 from service.web import routes
 from service.web.admin.desk import DESK, Desk
 from service.web.admin.holdings import Holdings
-from service.web.answering import Answerer
+from service.web.answering import ANSWERER, Answerer
+from service.web.batch_api import BATCHES, Batches
 from service.web.charging import Charging
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
 from service.web.lending import Lender
 from service.web.retries import Retries
-from service.web.rights_api import ANSWERER, RETRIES
+from service.web.rights_api import RETRIES
 from service.web.server import Runner
 
 KEEPALIVE_SECONDS = 75.0
 #: With the second of draining before it, less than gunicorn's graceful timeout.
 SHUTDOWN_SECONDS = 8.0
+#: New objects before the cycle collector looks through them.
+GARBAGE_OBJECTS = 20_000
 _LOG = structlog.get_logger(__name__)
 
 
@@ -100,12 +112,23 @@ def build(server: Server, home: Home, settings: Settings, clock: Clock) -> web.A
     if server == "rights":
         app.add_routes(routed(routes.RIGHTS))
         app[ANSWERER] = Answerer(context)
-        app[RETRIES] = Retries(settings.limits.retry_seconds, settings.limits.retry_entries)
+        limits = settings.limits
+        app[RETRIES] = Retries(limits.retry_seconds, limits.retry_entries)
+        app[BATCHES] = Batches(Retries(limits.retry_seconds, limits.retry_entries, limits.retry_batch_bytes))
     else:
         app.add_routes(routed(routes.ADMIN))
         app[DESK] = _desk(home, settings, clock, ledger)
     app.cleanup_ctx.append(lambda _: _resources(server, home, context, ledger))
     return app
+
+
+def _spare_the_collector() -> None:
+    """Leave what a worker has loaded by now out of the cycle collector's rounds, and let it come less often.
+
+    A batch has thousands of objects under way that no cycle holds; looking through them was a tenth of its cost.
+    """
+    gc.freeze()
+    gc.set_threshold(GARBAGE_OBJECTS, 20, 20)
 
 
 def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
@@ -114,7 +137,7 @@ def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
     """The chain of orders, verified; from the node's copy where the store is lost."""
-    ledger = Ledger(SqliteOrderStore(home.orders), load_order_keys(home, settings), Replica(home.node / COPY_FILE))
+    ledger = Ledger(SqliteOrderStore(home.orders), chain_keys(home, settings), Replica(home.node / COPY_FILE))
     ledger.open()
     return ledger
 
@@ -123,6 +146,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
     """Slot, heartbeat, journal, orders and snapshot: opened in this order, closed in the other."""
     settings, clock = context.settings, context.clock
     fleet = FleetStore(home.fleet)
+    judge: Judge | None = None
     with claim_slot(home.run, server) as slot:
         crashes = Crashes(home.run, slot)
         if server == "rights":
@@ -145,10 +169,16 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.start()
             context.charging = _charging(home, settings, slot, clock)
             await context.charging.start()
+            context.witness = Witness(SqliteMarkStore(home.fleet), clock)
+            await context.witness.start()
+            judge = Judge(_bench(home, settings, ledger), clock)
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
         await follower.settled()
+        _spare_the_collector()
         await pulse.start()
+        if judge is not None:
+            await judge.start()
         yield
         await pulse.close()
         await watcher.close()
@@ -159,6 +189,10 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.close()
         if context.charging is not None:
             await context.charging.close()
+        if context.witness is not None:
+            await context.witness.close()
+        if judge is not None:
+            await judge.close()
         crashes.close()
         fleet.close()
         ledger.close()
@@ -196,6 +230,22 @@ def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: Fle
         fleet,
         fsync=settings.journal.fsync,
     )
+
+
+def _bench(home: Home, settings: Settings, ledger: Ledger) -> Bench:
+    """Its own connections: it works in a thread."""
+    chosen = settings.sentinel
+    policy = Policy(
+        report=chosen.mode == "report",
+        report_rules=frozenset(map(Rule, chosen.report_rules)),
+        least_fleet=chosen.least_pharmacies,
+        least_cap=chosen.most_an_hour,
+        cap_share=chosen.most_an_hour_percent / 100,
+    )
+    key, leases = load_receipt_key(home, settings), SqliteLeaseStore(home.fleet)
+    bailiff = Bailiff(ledger, key, leases, SqliteSuspicions(home.fleet))
+    memory = Memory(home.node / MEMORY_FILE)
+    return Bench(home.run / LOCK_FILE, memory, SqliteMarkStore(home.fleet), bailiff, ledger, policy)
 
 
 def _charging(home: Home, settings: Settings, slot: int, clock: Clock) -> Charging:

@@ -3,11 +3,17 @@
 from __future__ import annotations
 
 from service.access.clients import CLASS_BUDGETS
+from service.control.chain import ChainKeys
 from service.control.decisions import Decisions
 from service.control.ledger import Ledger
 from service.control.proposals import ProposalStore
-from service.keyring import load_order_key
+from service.keyring import load_order_key, load_order_keys, load_sentinel_keys
 from service.settings import Home, Settings
+
+
+def chain_keys(home: Home, settings: Settings) -> ChainKeys:
+    """The keys by which a home verifies its orders. Raises `SettingsError`, `KeyRejected`."""
+    return ChainKeys(load_order_keys(home, settings), load_sentinel_keys(home, settings))
 
 
 def decisions_on(ledger: Ledger, home: Home, settings: Settings) -> Decisions:

@@ -32,14 +32,22 @@ def peek_kid(token: str, typ: str) -> str:
 
 def verify_compact(token: str, typ: str, keys: Mapping[str, PublicKey]) -> bytes:
     """The payload of a compact JWS of type `typ` signed by one of `keys` (by kid). Raises `SignatureRejected`."""
+    return verify_one_of(token, {typ: keys})[1]
+
+
+def verify_one_of(token: str, keys_by_typ: Mapping[str, Mapping[str, PublicKey]]) -> tuple[str, bytes]:
+    """Type and payload of a compact JWS of one of these types, signed by a key that may sign that type.
+
+    Raises `SignatureRejected`.
+    """
     head, body, signature = _split(token)
-    header = _parse_header(head, typ)
-    key = keys.get(header["kid"])
+    header = _parse_header(head, *keys_by_typ)
+    key = keys_by_typ[header["typ"]].get(header["kid"])
     if key is None or key.alg != header["alg"]:
         raise SignatureRejected("signed by a key that is not known here")
     if not _verifies(key, f"{head}.{body}".encode("ascii"), b64u_decode(signature)):
         raise SignatureRejected("the signature does not match")
-    return b64u_decode(body)
+    return header["typ"], b64u_decode(body)
 
 
 def sign_general(payload: bytes, typ: str, signers: Sequence[Signer]) -> bytes:
@@ -119,14 +127,14 @@ def _split(token: str) -> tuple[str, str, str]:
     return parts[0], parts[1], parts[2]
 
 
-def _parse_header(segment: str, typ: str) -> dict[str, str]:
+def _parse_header(segment: str, *typs: str) -> dict[str, str]:
     """alg, kid, typ: exactly these, all text, once each; `crit`, `jku`, `x5u`, `jwk`, `zip` fall with the rest."""
     raw = b64u_decode(segment)
     header = parse_json_object(raw)
     if set(header) != {"alg", "kid", "typ"} or not all(isinstance(value, str) for value in header.values()):
         raise SignatureRejected("the protected header is not exactly alg, kid, typ")
-    if header["typ"] != typ:
-        raise SignatureRejected(f"the object is not a {typ}")
+    if header["typ"] not in typs:
+        raise SignatureRejected(f"the object is not a {' or '.join(typs)}")
     return header
 
 

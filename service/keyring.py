@@ -37,6 +37,21 @@ def load_receipt_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
     return {current.kid: current, **_load_sets(map(home.path, settings.keys.receipts_retired))}
 
 
+def load_sentinel_keys(home: Home, settings: Settings) -> dict[str, PublicKey]:
+    """The keys that may have signed the sentinel's orders, by kid: this home's receipt keys, and other nodes'.
+
+    A process that has no receipt key, as an admin server may, knows only those named. Raises `SettingsError`,
+    `KeyRejected`.
+    """
+    named = _load_sets(map(home.path, settings.keys.sentinel_public))
+    retired = _load_sets(map(home.path, settings.keys.receipts_retired))
+    try:
+        own = load_public(home.path(settings.keys.receipt))
+    except OSError:
+        return {**named, **retired}
+    return {**named, **retired, own.kid: own}
+
+
 def load_officers(home: Home, settings: Settings) -> list[dict[str, Any]]:
     """The officers' public JWKs, to which journals are sealed. Raises `SettingsError`, `KeyRejected`."""
     jwks: list[dict[str, Any]] = []

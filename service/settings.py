@@ -51,13 +51,17 @@ class ServerSettings(_Section, frozen=True, forbid_unknown_fields=True):
 
 
 class KeySettings(_Section, frozen=True, forbid_unknown_fields=True):
-    """Key files, relative to the home or absolute. In production the pepper and private keys lie elsewhere."""
+    """Key files, relative to the home or absolute. In production the pepper and private keys lie elsewhere.
+
+    `sentinel_public` are receipt keys of other nodes: their rights workers may have signed the sentinel's orders.
+    """
 
     pepper: str = "keys/pepper.jwk"
     receipt: str = "keys/receipt.jwk"
     receipts_retired: tuple[str, ...] = ()
     order: str = "keys/order.jwk"
     order_public: tuple[str, ...] = ("keys/order.pub.jwk",)
+    sentinel_public: tuple[str, ...] = ()
     officers: tuple[str, ...] = ("keys/officer.pub.jwk",)
 
 
@@ -78,6 +82,7 @@ class LimitSettings(_Section, frozen=True, forbid_unknown_fields=True):
     bodies_in_flight: Count = 512
     retry_seconds: Seconds = 300.0
     retry_entries: Count = 10_000
+    retry_batch_bytes: Count = 32 * 1024 * 1024
     token_entries: Count = 4096
 
 
@@ -92,6 +97,21 @@ class BudgetSettings(_Section, frozen=True, forbid_unknown_fields=True):
     idle_seconds: Seconds = 60.0
     hub_ceiling_percent: Percent = 50
     nodes: Count = 1
+
+
+class SentinelSettings(_Section, frozen=True, forbid_unknown_fields=True):
+    """What the sentinel does about those who ask like thieves: `enforce`, or only say it (`report`).
+
+    So it does of what the rules in `report_rules` find, and while fewer than `least_pharmacies` have asked (a canary
+    excepted): it judges by comparing. It never acts against more than `most_an_hour` clients, or
+    `most_an_hour_percent` of them where that is more, within an hour.
+    """
+
+    mode: Literal["enforce", "report"] = "enforce"
+    report_rules: tuple[Literal["canary", "unknown", "pace", "neighbours", "strangers", "nights"], ...] = ()
+    least_pharmacies: Annotated[int, Meta(ge=0)] = 20
+    most_an_hour: Count = 5
+    most_an_hour_percent: Annotated[float, Meta(ge=0, le=100)] = 0.5
 
 
 class JournalSettings(_Section, frozen=True, forbid_unknown_fields=True):
@@ -201,6 +221,7 @@ class Settings(_Section, frozen=True, forbid_unknown_fields=True):
     query: QuerySettings = QuerySettings()
     limits: LimitSettings = LimitSettings()
     budgets: BudgetSettings = BudgetSettings()
+    sentinel: SentinelSettings = SentinelSettings()
     journal: JournalSettings = JournalSettings()
     control: ControlSettings = ControlSettings()
     enrolment: EnrolmentSettings = EnrolmentSettings()

@@ -78,11 +78,19 @@ class Pharmacy:
             "Content-Type": "application/json",
             "X-Request-Id": request_id or str(uuid.uuid4()),
         }
+        return await self._post("/v1/rights", query, headers)
+
+    async def ask_batch(self, body: bytes) -> Reply:
+        """The reply to a hub's batch, given as JSON."""
+        headers = {"Authorization": f"Bearer {self._signer.token()}", "Content-Type": "application/json"}
+        return await self._post("/v1/rights/batch", body, headers)
+
+    async def _post(self, path: str, body: bytes, headers: dict[str, str]) -> Reply:
         start = time.perf_counter()
-        async with self._session.post(f"{self._url}/v1/rights", data=query, headers=headers) as response:
-            body = await response.read()
+        async with self._session.post(f"{self._url}{path}", data=body, headers=headers) as response:
+            answered = await response.read()
             seconds = time.perf_counter() - start
-            return Reply(response.status, body, response.headers.get("Relais-Snapshot", ""), seconds)
+            return Reply(response.status, answered, response.headers.get("Relais-Snapshot", ""), seconds)
 
     async def keys(self) -> Keys:
         """The published receipt keys, by thumbprint. Raises `ReceiptError`."""

@@ -65,8 +65,8 @@ class Run:
             self.checked.append((query, reply.body))
 
 
-def read_queries(file: Path) -> list[bytes]:
-    """Bodies of queries for the people of a row file, every second one naming its AMC."""
+def read_queries(file: Path, finess: Sequence[str] = ()) -> list[bytes]:
+    """Bodies of queries for the people of a row file, every second one naming its AMC; a hub's for `finess` in turn."""
     with file.open("rb") as lines:
         rows = [orjson.loads(line) for line in islice(lines, _PEOPLE)]
     queries = []
@@ -74,8 +74,36 @@ def read_queries(file: Path) -> list[bytes]:
         query: dict[str, Any] = {"beneficiary": {name: row[name] for name in ("nir", "birth_date", "birth_rank")}}
         if number % 2:
             query["amc"] = row["amc"]
+        if finess:
+            query["finess"] = finess[number % len(finess)]
         queries.append(orjson.dumps(query))
     return queries
+
+
+async def _sender(pharmacy: Pharmacy, queries: Iterator[bytes], run: Run, size: int) -> None:
+    """Asks in batches. Each query of one is counted by itself, as it would be alone."""
+    while (now := time.monotonic()) < run.until:
+        asked = list(islice(queries, size))
+        try:
+            reply = await pharmacy.ask_batch(b'{"queries":[' + b",".join(asked) + b"]}")
+        except (aiohttp.ClientError, TimeoutError) as error:
+            lost = Sample(now - run.start, time.monotonic() - now, type(error).__name__, "")
+            run.samples += [lost] * size
+            await asyncio.sleep(0.01)
+            continue
+        for query, one in zip(asked, _one_by_one(reply, size), strict=True):
+            run.add(now - run.start, query, one)
+
+
+def _one_by_one(reply: Reply, size: int) -> list[Reply]:
+    """The reply to each query of a batch."""
+    if reply.status != 200:
+        return [reply] * size
+    results = orjson.loads(reply.body)["results"]
+    return [
+        reply._replace(status=one["problem"]["status"] if "problem" in one else 200, body=orjson.dumps(one))
+        for one in results
+    ]
 
 
 async def _caller(pharmacy: Pharmacy, queries: Iterator[bytes], run: Run) -> None:
@@ -89,10 +117,13 @@ async def _caller(pharmacy: Pharmacy, queries: Iterator[bytes], run: Run) -> Non
             await asyncio.sleep(0.01)
 
 
-async def gather(pharmacy: Pharmacy, queries: Sequence[bytes], connections: int, run: Run) -> list[str]:
-    """Asks until the run's end; gives the reasons for which sampled receipts were refused."""
+async def gather(pharmacy: Pharmacy, queries: Sequence[bytes], connections: int, run: Run, batch: int = 0) -> list[str]:
+    """Asks until the run's end, in batches of so many; gives the reasons for which sampled receipts were refused."""
     source = cycle(queries)
-    await asyncio.gather(*(_caller(pharmacy, source, run) for _ in range(connections)))
+    asking = [
+        _sender(pharmacy, source, run, batch) if batch else _caller(pharmacy, source, run) for _ in range(connections)
+    ]
+    await asyncio.gather(*asking)
     # Verified afterwards, so that checking does not slow down asking.
     try:
         keys = await pharmacy.keys() if run.checked else {}
@@ -159,7 +190,7 @@ def _quantile(values: Sequence[float], share: float) -> float | None:
 
 async def run(options: argparse.Namespace, signer: Signer) -> int:
     """The `load` command: 0 if nothing failed, 1 otherwise."""
-    queries = read_queries(options.rows)
+    queries = read_queries(options.rows, options.finess or ())
     if not queries:
         print("load: the row file is empty")
         return 1
@@ -167,7 +198,7 @@ async def run(options: argparse.Namespace, signer: Signer) -> int:
     try:
         load = Run(time.monotonic() + options.seconds, options.verify_share, keep)
         async with Pharmacy(options.url, signer, options.connections) as pharmacy:
-            refused = await gather(pharmacy, queries, options.connections, load)
+            refused = await gather(pharmacy, queries, options.connections, load, options.batch)
     finally:
         if keep:
             keep.close()

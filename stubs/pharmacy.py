@@ -88,6 +88,8 @@ def _parser() -> argparse.ArgumentParser:
     load = commands.add_parser("load", parents=[common], help="ask as fast as the service answers")
     load.add_argument("--rows", type=Path, required=True, help="NDJSON rows whose people are asked for")
     load.add_argument("--connections", type=int, default=32)
+    load.add_argument("--finess", action="append", help="ask as a hub for this pharmacy; may be repeated")
+    load.add_argument("--batch", type=int, default=0, help="as a hub: queries a request, at most 200 (0: one by one)")
     load.add_argument("--seconds", type=float, default=10.0)
     load.add_argument("--verify-share", type=float, default=0.01, help="share of answers whose receipts are verified")
     load.add_argument("--keep", type=Path, help="file for every answer received, one JSON line each")

@@ -65,6 +65,7 @@ CLASS_BUDGETS: Final[Mapping[str, Budgets]] = dict.fromkeys(ClientClass, Budgets
 class Client(msgspec.Struct, frozen=True):
     """A registered client: `keys` by kid; `finess_index` is `finess` for membership (a hub may have thousands).
 
+    `suspended_finess` are pharmacies for which it is refused, though it is not as a whole.
     `key_ends` are the Unix seconds from which a key of a rotation counts no more, by kid; the others have no end.
     """
 
@@ -79,6 +80,7 @@ class Client(msgspec.Struct, frozen=True):
     watch: Watch
     suspended: bool
     key_ends: Mapping[str, int] = {}
+    suspended_finess: frozenset[str] = frozenset()
 
     def has_key(self, kid: str, now: float) -> bool:
         """Whether the client may sign by this key now (Unix seconds)."""
@@ -228,6 +230,11 @@ class Registration(Protocol):
         """Whether an order in force suspends it."""
         ...
 
+    @property
+    def suspended_finess(self) -> Mapping[str, object]:
+        """The FINESS for which orders in force suspend it."""
+        ...
+
 
 class Registry:
     """The clients a worker knows, kept in step with the control state.
@@ -272,15 +279,15 @@ class Registry:
     def _follow(self, client_id: str, registration: Registration) -> Client:
         known, source = self._clients.get(client_id), self._sources.get(client_id)
         if known is None or source is None:
-            return parse_client(client_id, registration.body, suspended=registration.suspended)
-        if source.body != registration.body:
+            known = parse_client(client_id, registration.body)
+        elif source.body != registration.body:
             # Limits of many thousands may end in one instant.
             same = source.body.get("keys") == registration.body.get("keys")
-            keys = known.keys if same else None
-            return parse_client(client_id, registration.body, suspended=registration.suspended, known_keys=keys)
-        if known.suspended == registration.suspended:
+            known = parse_client(client_id, registration.body, known_keys=known.keys if same else None)
+        suspended, apart = registration.suspended, frozenset(registration.suspended_finess)
+        if (known.suspended, known.suspended_finess) == (suspended, apart):
             return known
-        return msgspec.structs.replace(known, suspended=registration.suspended)
+        return msgspec.structs.replace(known, suspended=suspended, suspended_finess=apart)
 
 
 def _parse_finess(registration: _Body) -> tuple[str, ...]:

@@ -10,6 +10,7 @@ Times are local hours: the day's ordinal times 24, plus the hour in Europe/Paris
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from typing import Final
 
 import msgspec
@@ -113,8 +114,8 @@ class Sheet(msgspec.Struct, gc=False):
         """The day `today` is about."""
         return self.hour // 24
 
-    def count(self, client: str, mark: Mark, *fleet: Sums) -> None:
-        """One more answer of the present hour, here and in the sums of the fleet."""
+    def count(self, client: str, mark: Mark, *fleet: Sums, late: bool = False) -> None:
+        """One more answer of the present hour, here and in the sums of the fleet; a `late` one of the day only."""
         stranger = near = 0.0
         filled = self.people.count / PERSONS
         if self.people.set(mark.person):
@@ -125,7 +126,7 @@ class Sheet(msgspec.Struct, gc=False):
             chance = self.blocks.count / NUMBERS
             near = -chance if self.blocks.set(mark.block) else 1 - chance
         night = stranger if self.hour % 24 in NIGHT_HOURS else 0.0
-        for sums in (self.this_hour, self.today, *fleet):
+        for sums in (*(() if late else (self.this_hour,)), self.today, *fleet):
             sums.add(mark, number=number, stranger=stranger, night=night, near=near)
         name = client if client in self.clients or len(self.clients) < MAX_CLIENTS else OTHERS
         self.clients[name] = self.clients.get(name, 0) + 1
@@ -178,11 +179,15 @@ class Fleet:
             many = max(1, self.pharmacies)
             self.days[self.hour // 24] = FleetDay(self.today.lookups / many, self.today.strangers / many)
             self.days = {day: means for day, means in self.days.items() if day > hour // 24 - 1 - self.DAYS}
-            past = self.days.values()
-            self._most = FleetDay(max(day.lookups for day in past), max(day.strangers for day in past))
+            self._most = _most_of(self.days)
             self.today.clear()
         self.hour = hour
         self.this_hour.clear()
+
+    def recall(self, this_hour: Sums, today: Sums, pharmacies: int, days: dict[int, FleetDay]) -> None:
+        """Go on where another stood in this hour."""
+        self.this_hour, self.today, self.pharmacies, self.days = this_hour, today, pharmacies, days
+        self._most = _most_of(days)
 
     def forget_people(self) -> None:
         """The key of the period has changed: on a usual day of the next one, all who are asked for are strangers."""
@@ -195,3 +200,8 @@ class Fleet:
             return self._most
         many = max(1, self.pharmacies)
         return FleetDay(self.today.lookups / many, self.today.strangers / many)
+
+
+def _most_of(days: Mapping[int, FleetDay]) -> FleetDay:
+    lookups = max((day.lookups for day in days.values()), default=0.0)
+    return FleetDay(lookups, max((day.strangers for day in days.values()), default=0.0))

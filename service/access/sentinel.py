@@ -14,7 +14,7 @@ from typing import Final
 
 import msgspec
 
-from service.access.counters import Fleet, Sheet
+from service.access.counters import Fleet, FleetDay, Sheet, Sums
 from service.access.habit import close_day
 from service.access.marks import Mark
 from service.access.suspicion import DEFAULT, Finding, Rule, Step, Thresholds, findings
@@ -30,6 +30,7 @@ class Held(StrEnum):
     """Why an action is only reported."""
 
     REPORT = "report"
+    FLEET = "fleet"
     CAP = "cap"
     WAVE = "wave"
 
@@ -49,22 +50,37 @@ class Action(msgspec.Struct, frozen=True):
 
 
 class Policy(msgspec.Struct, frozen=True):
-    """What the sentinel may do. A rule in `report_rules` is only reported; a canary is acted upon in every mode."""
+    """What the sentinel may do. With `report` it only tells; so it does of what a rule in `report_rules` found."""
 
     thresholds: Thresholds = DEFAULT
     report: bool = False
     report_rules: frozenset[Rule] = frozenset()
+    #: With fewer pharmacies there is no fleet to compare with: only a canary is acted upon.
+    least_fleet: int = 20
     least_cap: int = 5
     cap_share: float = 0.005
 
 
-class _Case(msgspec.Struct, gc=False):
+class Case(msgspec.Struct, gc=False):
     """Where a pharmacy stands: the step taken, what was told in this hour, and whether this day had a step."""
 
     step: Step = Step.NONE
     told: Step = Step.NONE
     told_hour: int = 0
     day: int = 0
+
+
+class Standing(msgspec.Struct):
+    """All that a sentinel knows but its sheets, to be kept over a restart."""
+
+    hour: int
+    this_hour: Sums
+    today: Sums
+    pharmacies: int
+    days: dict[int, FleetDay]
+    cases: dict[str, Case]
+    acted: list[tuple[float, str]]
+    suspects: dict[Rule, list[str]]
 
 
 class Sentinel:
@@ -74,14 +90,34 @@ class Sentinel:
         self.policy = Policy() if policy is None else policy
         self.fleet = Fleet(hour)
         self._sheets: dict[str, Sheet] = {}
-        self._cases: dict[str, _Case] = {}
+        self._cases: dict[str, Case] = {}
         self._asked: set[str] = set()
         self._acted: deque[tuple[float, str]] = deque()
         self._suspects: dict[Rule, set[str]] = {rule: set() for rule in Rule}
 
+    def standing(self) -> Standing:
+        """What `recalled` goes on from, together with the sheets. The sums are those in use, not copies."""
+        fleet, suspects = self.fleet, {rule: sorted(names) for rule, names in self._suspects.items()}
+        sums = fleet.hour, fleet.this_hour, fleet.today, fleet.pharmacies, fleet.days
+        return Standing(*sums, self._cases, list(self._acted), suspects)
+
+    @classmethod
+    def recalled(cls, standing: Standing, sheets: dict[str, Sheet], policy: Policy) -> Sentinel:
+        """One that goes on where another stood."""
+        sentinel = cls(standing.hour, policy)
+        sentinel.fleet.recall(standing.this_hour, standing.today, standing.pharmacies, standing.days)
+        sentinel._sheets, sentinel._cases = sheets, standing.cases
+        sentinel._acted.extend(standing.acted)
+        sentinel._suspects |= {rule: set(names) for rule, names in standing.suspects.items()}
+        return sentinel
+
     def sheet(self, finess: str) -> Sheet | None:
         """The counters of a pharmacy that has asked."""
         return self._sheets.get(finess)
+
+    def pharmacies(self) -> set[str]:
+        """All that have asked."""
+        return set(self._sheets)
 
     def step(self, finess: str) -> Step:
         """The step that is taken against a pharmacy."""
@@ -103,10 +139,18 @@ class Sentinel:
         for sheet in self._sheets.values():
             sheet.forget_people()
 
-    def count(self, client: str, finess: str, mark: Mark) -> None:
-        """One answer of the present hour."""
+    def count(self, client: str, finess: str, mark: Mark, hour: int | None = None) -> None:
+        """One answer of `hour`, by default of the present one.
+
+        One that is told of late counts in the day and not in the hour, which would look hurried; of a day before, whose
+        key was another, only a canary counts.
+        """
+        fleet = self.fleet
+        late = hour is not None and hour < fleet.hour
+        if hour is not None and hour // 24 < fleet.hour // 24 and not mark.canary:
+            return
         sheet = self._current(finess)
-        sheet.count(client, mark, self.fleet.this_hour, self.fleet.today)
+        sheet.count(client, mark, *((fleet.today,) if late else (fleet.this_hour, fleet.today)), late=late)
         self._asked.add(finess)
 
     def judge(self, now: float, watch_reports: frozenset[str] = frozenset()) -> list[Action]:
@@ -157,12 +201,15 @@ class Sentinel:
         return found
 
     def _decide(self, finess: str, found: list[Finding], now: float, watch_reports: frozenset[str]) -> Action | None:
-        case = self._cases.setdefault(finess, _Case())
+        case = self._cases.setdefault(finess, Case())
         case.day = self._sheets[finess].day
-        wanted = _combined(found)
+        enforced = [finding for finding in found if finding.rule not in self.policy.report_rules]
+        # A rule that is only reported lends no weight to one that is not.
+        meant = enforced if enforced and _combined(enforced) > case.step else found
+        wanted = _combined(meant)
         if wanted <= case.step:
             return None
-        held = self._held(finess, found, wanted, watch_reports)
+        held = self._held(finess, meant, wanted, watch_reports)
         if held is None:
             case.step = wanted
             if wanted > Step.NOTE:
@@ -170,16 +217,18 @@ class Sentinel:
         elif case.told_hour == self.fleet.hour and case.told >= wanted:
             return None
         case.told, case.told_hour = wanted, self.fleet.hour
-        return Action(now, finess, self._meant(finess), wanted, tuple(found), held)
+        return Action(now, finess, self._meant(finess), wanted, tuple(meant), held)
 
     def _held(self, finess: str, found: Iterable[Finding], wanted: Step, watch_reports: frozenset[str]) -> Held | None:
         rules = {finding.rule for finding in found}
         if wanted is Step.NOTE:
             return None
+        reported = self.policy.report or rules <= self.policy.report_rules
+        if reported or watch_reports.issuperset(self._meant(finess)):
+            return Held.REPORT
         if Rule.CANARY not in rules:
-            reported = self.policy.report or rules <= self.policy.report_rules
-            if reported or watch_reports.issuperset(self._meant(finess)):
-                return Held.REPORT
+            if self.fleet.pharmacies < self.policy.least_fleet:
+                return Held.FLEET
             if all(len(self._suspects[rule]) > self.most_an_hour for rule in rules):
                 return Held.WAVE
         acted = {name for _, name in self._acted}

@@ -22,7 +22,7 @@ from service.control.format import Kind, instant_text
 from service.control.intent import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, OperatorError
-from service.identifiers import finess_has_valid_key
+from service.identifiers import check_finess, finess_has_valid_key
 from service.keyfiles import load_jwks
 from service.settings import Home, Settings
 
@@ -31,6 +31,7 @@ app.command(import_list, name="import")
 app.command(limit, name="limit")
 app.command(rotate, name="rotate")
 
+FinessOption = Annotated[str | None, Parameter(help="Only what it asks for this FINESS (of a hub).")]
 _SHOWN_FINESS = 3
 
 
@@ -47,9 +48,7 @@ def add(  # noqa: PLR0913 - one parameter an option
     daily: Annotated[int | None, Parameter(help="Lookups a day (hub: for each FINESS).")] = None,
     burst: Annotated[int | None, Parameter(help="Lookups at once.")] = None,
     unknown: Annotated[int | None, Parameter(help="Answers beneficiary_unknown a day.")] = None,
-    watch: Annotated[
-        Watch, Parameter(help="Whether the sentinel (not built yet) acts or only reports.")
-    ] = Watch.ENFORCE,
+    watch: Annotated[Watch, Parameter(help="Whether the sentinel acts or only reports.")] = Watch.ENFORCE,
     replace: Annotated[
         bool, Parameter(negative="", show_default=False, help="Register a known id anew, keys included.")
     ] = False,
@@ -101,12 +100,13 @@ def suspend(
     client_id: Annotated[str, Parameter(name="ID", help="A registered client.")],
     /,
     *,
+    finess: FinessOption = None,
     reason: ReasonOption,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
     """Stop answering a client, and return when every worker follows (status 3 if one does not)."""
-    return _set_suspended(home, client_id, reason, suspended=True, json=json)
+    return _set_suspended(home, client_id, finess, reason, suspended=True, json=json)
 
 
 @app.command(name="resume")
@@ -114,12 +114,13 @@ def resume(
     client_id: Annotated[str, Parameter(name="ID", help="A registered client.")],
     /,
     *,
+    finess: FinessOption = None,
     reason: ReasonOption,
     home: HomeOption = DEFAULT_HOME,
     json: JsonOption = False,
 ) -> int:
-    """Answer a suspended client again, once a second person approves; status 3 if a worker does not follow."""
-    return _set_suspended(home, client_id, reason, suspended=False, json=json)
+    """Answer a suspended or slowed client again, once a second person approves; status 3 if a worker is behind."""
+    return _set_suspended(home, client_id, finess, reason, suspended=False, json=json)
 
 
 def _register(home: Home, settings: Settings, client: Client, reason: str, *, replace: bool, json: bool) -> Given:
@@ -141,14 +142,16 @@ def _register(home: Home, settings: Settings, client: Client, reason: str, *, re
     return give_orders(home, settings, plan, expected, json=json)
 
 
-def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, json: bool) -> int:
+def _set_suspended(home: Path, client_id: str, finess: str | None, reason: str, *, suspended: bool, json: bool) -> int:
     where, settings = open_home(home)
     kind = Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME
-    intent = Intent(kind=kind, scope=client_id, body={}, reason=reason, actor=actor())
+    finess = None if finess is None else check_finess(finess)
+    body = {} if finess is None else {"finess": finess}
+    intent = Intent(kind=kind, scope=client_id, body=body, reason=reason, actor=actor())
 
     def plan(state: State) -> list[Intent]:
         known = state.clients.get(client_id)
-        if known is None or known.suspended is not suspended:
+        if known is None or known.is_suspended(finess) is not suspended or (not suspended and known.slowed):
             return [intent]
         say(f"{client_id} is {'suspended already' if suspended else 'not suspended'}: no change", json=json)
         return []
@@ -156,7 +159,8 @@ def _set_suspended(home: Path, client_id: str, reason: str, *, suspended: bool, 
     given = give_orders(where, settings, plan, json=json)
     # A resumption that waits has resumed nobody.
     is_suspended = suspended or bool(given.proposals)
-    return given.told(await_fleet(where, given.version), json=json, id=client_id, suspended=is_suspended)
+    said = {"id": client_id, "suspended": is_suspended, **body}
+    return given.told(await_fleet(where, given.version), json=json, **said)
 
 
 def _parse(client_id: str, members: Mapping[str, Any]) -> Client:
@@ -215,6 +219,10 @@ def _members(client_id: str, known: ClientState) -> dict[str, Any]:
         "suspended": known.suspended,
         "since": since,
         "reason": known.reason,
+        "suspended_finess": [
+            {"finess": finess, "since": instant_text(one.since), "reason": one.reason}
+            for finess, one in sorted(known.suspended_finess.items())
+        ],
         "order": known.version,
         "limits": [{**limit.members, "until": instant_text(limit.until)} for limit in known.limits],
     }
@@ -232,6 +240,7 @@ def _key(jwk: Mapping[str, Any]) -> str:
 
 def _line(row: Mapping[str, Any]) -> str:
     state = f"suspended since {row['since']}: {row['reason']}" if row["suspended"] else "active"
+    state += "".join(f", suspended for {one['finess']}: {one['reason']}" for one in row["suspended_finess"])
     if "error" in row:
         return f"unreadable registration ({row['error']})  {state}"
     finess = list(row["finess"])

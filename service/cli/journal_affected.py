@@ -41,24 +41,25 @@ def affected(  # noqa: PLR0913 - one parameter an option
 ) -> int:
     """List the people whose data a client was told, one file for each AMC: who, which categories, first and last.
 
-    Run it offline, where the officer's key is. Files appear when all of them are whole. Exit status 1 if anything could
-    not be opened or read: then the list is not complete, and says what is missing.
+    Run it offline, where the officer's key is. Files appear when all of them are whole. Exit status 1 if the journal is
+    damaged, or anything could not be opened or read: then the list is not complete, and says what is missing.
     """
     where, settings = open_home(home)
     now, folder = SystemClock().now(), where.journal if journal is None else journal.absolute()
     wanted, officer = selection(client, since, until, now), load_officer(officer_key)
     sealed_to = {} if recipients is None else load_recipients(recipients)
     leave_no_core()
-    evidence_of(where, settings, folder, now)
+    evidence = evidence_of(where, settings, folder, now)
     target = out.absolute()
     with Meter() as meter, Outbox(target, sealed_to) as outbox, Partitions(target.parent) as aside:
         reading = Reading(folder, wanted, officer, partial(meter.report, "reading"))
         listed = list_affected(reading, outbox, aside, partial(meter.report, "writing"))
+    complete = listed.complete and evidence.whole
     if json:
-        print_json({**msgspec.to_builtins(listed), "complete": listed.complete})
+        print_json({**msgspec.to_builtins(listed), "journal": msgspec.to_builtins(evidence), "complete": complete})
     else:
         _print(listed)
-    return Exit.DONE if listed.complete else Exit.REFUSED
+    return Exit.DONE if complete else Exit.REFUSED
 
 
 def load_recipients(path: Path) -> dict[str, Recipient]:
@@ -87,7 +88,7 @@ def _print(listed: Listed) -> None:
     for amc, people in listed.people.items():
         print(f"{amc:<12}{people:>10} people")
     print(f"{listed.answers} answers; {listed.nothing} gave nothing away, {listed.fictitious} were about nobody")
-    for kind, found in (("stayed sealed", listed.sealed), ("broke off", listed.broken_off)):
+    for kind, found in (("stayed sealed", listed.sealed), ("was not read whole", listed.broken_off)):
         for journal, why in found.items():
             print(f"relais: not complete: segment {journal} {kind}: {why}", file=sys.stderr)
     for journal in listed.pruned:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import msgspec
 from cyclopts import Parameter
@@ -17,6 +18,8 @@ from service.cli.ordering import open_ledger
 from service.cli.progress import Meter
 from service.clock import SystemClock
 from service.control.format import order_payload
+from service.control.suspicions import SqliteSuspicions
+from service.errors import StoreUnavailable
 from service.files import PRIVATE_MODE, write_durable
 from service.journal import timeline
 from service.journal.entries import instant
@@ -24,6 +27,9 @@ from service.journal.selection import Reading
 from service.journal.timeline import Event
 from service.settings import Home, Settings
 from service.strictjson import parse_json_object
+
+#: Stands among the clients of a suspicion where all that may ask for a pharmacy are meant.
+EVERYBODY: Final = "*"
 
 
 def export(
@@ -35,7 +41,7 @@ def export(
     journal: JournalOption = None,
     home: HomeOption = DEFAULT_HOME,
 ) -> None:
-    """Print what happened as lines of JSON, oldest first: orders, starts of segments, answers by hour, damages.
+    """Print what happened as lines of JSON, oldest first: orders, suspicions, segments, answers by hour, damages.
 
     Orders carry their reasons and authors, the sentinel's too; counts of answers carry no person and no pseudonym.
     """
@@ -44,7 +50,8 @@ def export(
     wanted = selection(client, since, until, now)
     with Meter() as meter:
         reading = Reading(folder, wanted, None, partial(meter.report, "reading"))
-        events = [*_orders(where, settings), *timeline.of_segments(folder), *timeline.of_answers(reading)]
+        events = [*_orders(where, settings), *_suspicions(where, client)]
+        events += [*timeline.of_segments(folder), *timeline.of_answers(reading)]
     damages = [finding for finding in verify_directory(where, settings, folder, now).findings if finding.damages]
     found = timeline.in_order(events, wanted.since, wanted.until)
     found += [timeline.of_damage(finding, instant(now)) for finding in damages]
@@ -60,3 +67,16 @@ def _orders(home: Home, settings: Settings) -> Iterator[Event]:
         orders = list(ledger.orders())
     for order in orders:
         yield timeline.of_order(parse_json_object(order_payload(order)))
+
+
+def _suspicions(home: Home, client: str | None) -> Iterator[Event]:
+    """Those against a client (None: all). They lie in the second store, which a copied journal comes without."""
+    store = SqliteSuspicions(home.fleet)
+    try:
+        for one in store.since(dt.datetime.min.replace(tzinfo=dt.UTC)):
+            if client is None or client in one.clients or EVERYBODY in one.clients:
+                yield timeline.of_suspicion(instant(one.at), msgspec.to_builtins(one))
+    except StoreUnavailable:
+        print("relais: the store of what the sentinel noticed does not answer: none of it is told", file=sys.stderr)
+    finally:
+        store.close()

@@ -63,7 +63,13 @@ def report(  # noqa: PLR0913 - one parameter an option
     with Meter() as meter:
         reading = Reading(folder, wanted, officer, partial(meter.report, "reading"))
         made = summarise(
-            reading, evidence, at=instant(now), since=wanted.since, until=wanted.until, key=os.urandom(_KEY_BYTES)
+            reading,
+            evidence,
+            at=instant(now),
+            since=wanted.since,
+            until=wanted.until,
+            key=os.urandom(_KEY_BYTES),
+            report=meter.stage("counting"),
         )
     if page is not None:
         write_durable(page, render_page(made).encode("utf-8"), PRIVATE_MODE)
@@ -87,6 +93,6 @@ def _print(made: Report) -> None:
         for one in made.clients:
             print(f"{one.client}: {bound}{one.people.asked} people, {one.answers} answers")
     if made.broken_off:
-        print(f"{len(made.broken_off)} segments were not read to their end: --json names them")
+        print(f"{len(made.broken_off)} segments could not be read whole: --json names them")
     if made.pruned:
         print(f"{len(made.pruned)} segments of this period are pruned: they are in no count")

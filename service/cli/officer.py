@@ -14,10 +14,10 @@ from service.cli.ordering import parse_since
 from service.cli.progress import Meter
 from service.control.fleet import FleetStore
 from service.errors import KeyRejected, OperatorError, StoreUnavailable
+from service.journal.damage import Evidence
 from service.journal.entries import instant
 from service.journal.officer import OfficerPrivateKey, parse_officer_private_jwk
 from service.journal.selection import Selection
-from service.journal.summary import Evidence
 from service.journal.verify import JournalReport, verify_journal
 from service.keyfiles import load_jwks
 from service.keyring import load_receipt_keys

@@ -24,9 +24,8 @@ from service.control.proposals import Proposal
 from service.control.replica import COPY_FILE, Replica
 from service.control.state import State
 from service.control.store import SqliteOrderStore
-from service.deciding import decisions_on
+from service.deciding import chain_keys, decisions_on
 from service.errors import ChainBroken, InvalidField, OperatorError, StoreUnavailable
-from service.keyring import load_order_keys
 from service.settings import Home, Settings
 
 #: A list of 20,000 clients is 40,000 signatures to verify, for each worker.
@@ -44,7 +43,7 @@ def open_ledger(home: Home, settings: Settings, *, stale: bool = False) -> Itera
     """
     replica = Replica(home.node / COPY_FILE, writable=False)
     store = SqliteOrderStore(home.orders, read_busy_seconds=COMMAND_BUSY_SECONDS)
-    ledger = Ledger(store, load_order_keys(home, settings), replica)
+    ledger = Ledger(store, chain_keys(home, settings), replica)
     with closing(ledger):
         ledger.open()
         status = ledger.status

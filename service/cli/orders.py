@@ -16,8 +16,8 @@ from service.control.format import Kind, Order, instant_text, order_payload
 from service.control.history import Filters, named_scope
 from service.control.replica import COPY_FILE, Replica
 from service.control.restore import restore_orders
+from service.deciding import chain_keys
 from service.errors import OperatorError
-from service.keyring import load_order_keys
 from service.strictjson import parse_json_object
 
 app = App(name="orders")
@@ -70,7 +70,7 @@ def restore(*, home: HomeOption = DEFAULT_HOME, json: JsonOption = False) -> int
     where, settings = open_home(home)
     copy = Replica(where.node / COPY_FILE, writable=False)
     label = f"replaced-{SystemClock().now():{_STAMP}}"
-    keys = load_order_keys(where, settings)
+    keys = chain_keys(where, settings)
     version = restore_orders(where.orders, keys, copy, label, time.sleep, settings.control.watch_seconds)
     if not json:
         print(f"{where.orders.name} is written anew, up to order {version}")

@@ -12,7 +12,7 @@ from cyclopts import App, Parameter
 
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
-from service.cli.officer import leave_no_core, load_officer, verify_directory
+from service.cli.officer import evidence_of, leave_no_core, load_officer
 from service.cli.ordering import parse_since
 from service.cli.progress import Meter
 from service.clock import SystemClock
@@ -20,9 +20,8 @@ from service.errors import OperatorError
 from service.journal.entries import instant
 from service.reconcile.compare import Verdict
 from service.reconcile.progress import About
-from service.reconcile.report import Evidence, Report
+from service.reconcile.report import Report
 from service.reconcile.run import PAGE_FILE, Plan, Reconciliation
-from service.settings import Home, Settings
 from service.upstream.client import Client
 from service.upstream_token import upstream_token
 
@@ -67,7 +66,9 @@ def reconcile(
     client = Client(settings.upstream, upstream_token(where, settings, clock))
     leave_no_core()
     with Meter() as meter:
-        report = Reconciliation(plan, clock).run(client, lambda: _evidence(where, settings, folder), meter.report)
+        report = Reconciliation(plan, clock).run(
+            client, lambda: evidence_of(where, settings, folder, clock.now()), meter.report
+        )
     if json:
         print_json(msgspec.to_builtins(report))
     else:
@@ -81,15 +82,6 @@ def _about(since: str | None, until: str | None, upstream: str, now: dt.datetime
     return About(begin, end, upstream)
 
 
-def _evidence(home: Home, settings: Settings, folder: Path) -> Evidence:
-    """Whether the journal holds, said at once where it does not: the report then rests on what still opens."""
-    report = verify_directory(home, settings, folder, SystemClock().now())
-    damages = tuple(str(finding) for finding in report.findings if finding.damages)
-    if damages:
-        print(f"relais: the journal is damaged ({len(damages)} findings): relais journal verify", file=sys.stderr)
-    return Evidence(report.whole, damages)
-
-
 def _print(report: Report, out: Path) -> None:
     for verdict in Verdict:
         print(f"{verdict.value:<20}{report.verdicts[verdict]:>10}")
@@ -98,4 +90,4 @@ def _print(report: Report, out: Path) -> None:
         print(f"relais: the upstream would say nothing about {len(report.unanswered)} answers", file=sys.stderr)
     if report.sealed_to_others or report.broken_off:
         count = len(report.sealed_to_others) + len(report.broken_off)
-        print(f"relais: {count} segments were not read, or not to their end: report.json names them", file=sys.stderr)
+        print(f"relais: {count} segments were not read, or not all of it: report.json names them", file=sys.stderr)

@@ -18,7 +18,7 @@ import msgspec
 
 from service.base64url import sha256_b64u
 from service.errors import ChainBroken, InvalidField, SignatureRejected
-from service.identifiers import is_client_id, parse_amc
+from service.identifiers import check_finess, is_client_id, parse_amc
 from service.jwk import is_private_jwk
 from service.strictjson import canonical
 
@@ -117,6 +117,12 @@ class Limit(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaul
     watch: Literal["enforce", "report"] | msgspec.UnsetType = msgspec.UNSET
 
 
+class Standing(msgspec.Struct, frozen=True, forbid_unknown_fields=True, omit_defaults=True):
+    """Body of `client.suspend` and `client.resume`: the client itself, or what it asks for one FINESS."""
+
+    finess: str | msgspec.UnsetType = msgspec.UNSET
+
+
 class NoticePut(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"since": "from"}):
     """Body of `notice.put`: shown from `from` (at once when null) until the order's end."""
 
@@ -140,8 +146,8 @@ _BODIES: Final[Mapping[Kind, type[msgspec.Struct]]] = {
     Kind.SNAPSHOT_PIN: Pin,
     Kind.SNAPSHOT_UNPIN: Empty,
     Kind.CLIENT_LIMIT: Limit,
-    Kind.CLIENT_SUSPEND: Empty,
-    Kind.CLIENT_RESUME: Empty,
+    Kind.CLIENT_SUSPEND: Standing,
+    Kind.CLIENT_RESUME: Standing,
     Kind.NOTICE_PUT: NoticePut,
     Kind.NOTICE_WITHDRAW: NoticeWithdraw,
 }
@@ -275,6 +281,8 @@ def _check_body(kind: Kind, order: Order) -> None:
         body = order_body(order, _BODIES[kind])
         if isinstance(body, NoticePut):
             check_reason(body.text, "/body/text")
+        elif isinstance(body, Standing):
+            _check_finess(body.finess)
     elif not isinstance(order.body.get("keys"), list):
         raise InvalidField("a registration lists its keys", "/body/keys")
     else:
@@ -282,6 +290,11 @@ def _check_body(kind: Kind, order: Order) -> None:
             # The chain is read by every worker and exported: a secret in it could never be taken back.
             if not isinstance(key, dict) or is_private_jwk(key):
                 raise InvalidField("not a public JWK", "/body/keys")
+
+
+def _check_finess(finess: str | msgspec.UnsetType) -> None:
+    if finess is not msgspec.UNSET and check_finess(finess) != finess:
+        raise InvalidField("a FINESS number is written in capitals", "/body/finess")
 
 
 def _check_json(value: Any, depth: int) -> None:

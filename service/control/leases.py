@@ -7,7 +7,7 @@ counted its journal entries: never because time has passed.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple, Protocol, TypeVar
 
@@ -64,6 +64,15 @@ class Lease(NamedTuple):
     of_client: Spent = (0, 0)
 
 
+class Want(NamedTuple):
+    """Lookups wanted for a (client, FINESS) on a day; `grant` says how many."""
+
+    day: str
+    client: str
+    finess: str
+    grant: Grant
+
+
 class LeaseStore(Protocol):
     """Where budgets are shared between workers.
 
@@ -76,8 +85,16 @@ class LeaseStore(Protocol):
         """Lend what `grant` says, in one transaction with what it was told."""
         ...
 
+    def draw_all(self, holder: str, wants: Sequence[Want]) -> list[Lease]:
+        """Like `draw` for each in turn, in one transaction for all."""
+        ...
+
     def settle(self, lease: Lease, used: Spent) -> None:
         """Take back what was not used. Again, or of a lease that is not known, it changes nothing."""
+        ...
+
+    def settle_all(self, spent: Sequence[tuple[Lease, Spent]]) -> None:
+        """Like `settle` for each, in one transaction for all."""
         ...
 
     def open_leases(self, holder: str) -> list[Lease]:
@@ -103,38 +120,31 @@ class SqliteLeaseStore:
 
     def draw(self, day: str, client: str, finess: str, holder: str, grant: Grant) -> Lease:
         """As the port says."""
+        return self.draw_all(holder, [Want(day, client, finess, grant)])[0]
 
-        def lend(connection: sqlite3.Connection) -> Lease:
+    def draw_all(self, holder: str, wants: Sequence[Want]) -> list[Lease]:
+        """As the port says."""
+
+        def lend(connection: sqlite3.Connection) -> list[Lease]:
             for statement in (_LEASES, _BY_HOLDER, _SPENDINGS):
                 connection.execute(statement)
-            of_pharmacy = _spent(connection, day, client, finess)
-            of_client = _spent(connection, day, client, _WHOLE)
-            granted = grant(of_pharmacy, of_client)
-            if granted <= 0:
-                return Lease(0, day, client, finess, holder, 0, of_pharmacy, of_client)
-            row = (day, client, finess, holder, granted)
-            statement = "INSERT INTO leases (day, client, finess, holder, granted) VALUES (?, ?, ?, ?, ?) RETURNING id"
-            (lease_id,) = connection.execute(statement, row).fetchone()
-            _spend(connection, day, client, finess, (granted, granted))
-            return Lease(lease_id, *row, of_pharmacy, of_client)
+            return [_lend(connection, holder, want) for want in wants]
 
         return self._in_turn(lend)
 
     def settle(self, lease: Lease, used: Spent) -> None:
         """As the port says. Raises `ValueError` for more than was lent, or less than nothing."""
-        lookups, unknown = used
-        if not 0 <= unknown <= lookups <= lease.granted:
+        self.settle_all([(lease, used)])
+
+    def settle_all(self, spent: Sequence[tuple[Lease, Spent]]) -> None:
+        """As the port says. Raises `ValueError` for more than was lent, or less than nothing."""
+        if not all(0 <= unknown <= lookups <= lease.granted for lease, (lookups, unknown) in spent):
             raise ValueError("a lease is settled within what it lent")
 
         def take_back(connection: sqlite3.Connection) -> None:
-            if not connection.execute(_HAS_TABLES).fetchone()[0]:
-                return
-            # The stored row decides: whoever settles second finds none, and nothing is taken back twice.
-            statement = "DELETE FROM leases WHERE id = ? AND client = ? AND finess = ? AND day = ? RETURNING granted"
-            known = connection.execute(statement, (lease.id, lease.client, lease.finess, lease.day)).fetchone()
-            if known is not None:
-                given_back = lookups - known[0], unknown - known[0]
-                _spend(connection, lease.day, lease.client, lease.finess, given_back)
+            if connection.execute(_HAS_TABLES).fetchone()[0]:
+                for lease, used in spent:
+                    _take_back(connection, lease, used)
 
         self._in_turn(take_back)
 
@@ -180,6 +190,28 @@ class SqliteLeaseStore:
     def close(self) -> None:
         """Let go of the file."""
         self._database.close()
+
+
+def _lend(connection: sqlite3.Connection, holder: str, want: Want) -> Lease:
+    day, client, finess, grant = want
+    of_pharmacy = _spent(connection, day, client, finess)
+    of_client = _spent(connection, day, client, _WHOLE)
+    granted = grant(of_pharmacy, of_client)
+    if granted <= 0:
+        return Lease(0, day, client, finess, holder, 0, of_pharmacy, of_client)
+    row = (day, client, finess, holder, granted)
+    statement = "INSERT INTO leases (day, client, finess, holder, granted) VALUES (?, ?, ?, ?, ?) RETURNING id"
+    (lease_id,) = connection.execute(statement, row).fetchone()
+    _spend(connection, day, client, finess, (granted, granted))
+    return Lease(lease_id, *row, of_pharmacy, of_client)
+
+
+def _take_back(connection: sqlite3.Connection, lease: Lease, used: Spent) -> None:
+    # The stored row decides: whoever settles second finds none, and nothing is taken back twice.
+    statement = "DELETE FROM leases WHERE id = ? AND client = ? AND finess = ? AND day = ? RETURNING granted"
+    known = connection.execute(statement, (lease.id, lease.client, lease.finess, lease.day)).fetchone()
+    if known is not None:
+        _spend(connection, lease.day, lease.client, lease.finess, (used[0] - known[0], used[1] - known[0]))
 
 
 def _spent(connection: sqlite3.Connection, day: str, client: str, finess: str) -> Spent:

@@ -14,7 +14,7 @@ from typing import Any, Final, Literal
 
 import msgspec
 
-from service.control.chain import ChainVerifier
+from service.control.chain import ChainKeys, ChainVerifier
 from service.control.format import (
     ORDER_TYP,
     Order,
@@ -27,6 +27,7 @@ from service.control.orders import fold, fold_all
 from service.control.replica import Replica
 from service.control.state import State
 from service.control.store import OrderStore
+from service.control.tightening import SENTINEL_TYP, check_author
 from service.errors import ChainBroken, OperatorError, RelaisError, StoreUnavailable, VersionConflict
 from service.jwk import PrivateKey, PublicKey
 from service.jws import sign_compact
@@ -150,14 +151,28 @@ class Ledger:
         expected: Callable[[State], None] | None = None,
     ) -> list[Order]:
         """The orders that intents became, in their order: all in one append, or none. Raises as `issue`."""
-        if key.kid not in self._keys:
-            raise OperatorError("the order key is not among the public order keys: nobody would follow its orders")
+        return self._issue(intents, key, now, ORDER_TYP, expected)
+
+    def issue_sentinels(self, intents: Sequence[Intent], key: PrivateKey, now: dt.datetime) -> list[Order]:
+        """The sentinel's orders, signed with a node's receipt key: as `issue_all`, and only what it may order."""
+        return self._issue(intents, key, now, SENTINEL_TYP)
+
+    def _issue(
+        self,
+        intents: Sequence[Intent],
+        key: PrivateKey,
+        now: dt.datetime,
+        typ: str,
+        expected: Callable[[State], None] | None = None,
+    ) -> list[Order]:
+        if key.kid not in ChainKeys.by_typ(self._keys)[typ]:
+            raise OperatorError("the key that signs is not among the public keys: nobody would follow its orders")
         for _ in range(_APPEND_TRIES):
             self.refresh()
             kept = self._kept
             if expected is not None:
                 expected(kept.state)
-            orders, signed = _next_orders(intents, kept, now, key)
+            orders, signed = _next_orders(intents, kept, now, key, typ)
             try:
                 self._store.append(orders[0].version, *signed)
             except VersionConflict:
@@ -257,17 +272,19 @@ class Ledger:
 
 
 def _next_orders(
-    intents: Sequence[Intent], kept: _Kept, now: dt.datetime, key: PrivateKey
+    intents: Sequence[Intent], kept: _Kept, now: dt.datetime, key: PrivateKey, typ: str
 ) -> tuple[list[Order], list[str]]:
     """The orders that intents would become, and these signed. Raises where one may not be given, before signing any."""
     orders = [draft_order(intent, _at(kept.state, number), now) for number, intent in enumerate(intents)]
+    for order in orders:
+        check_author(order, typ)
     fold_all(kept.state, orders)
     previous = order_digest(kept.head[1]) if kept.head else None
     linked: list[Order] = []
     signed: list[str] = []
     for order in orders:
         linked.append(msgspec.structs.replace(order, previous=previous))
-        signed.append(sign_compact(order_payload(linked[-1]), ORDER_TYP, key))
+        signed.append(sign_compact(order_payload(linked[-1]), typ, key))
         previous = order_digest(signed[-1])
     return linked, signed
 

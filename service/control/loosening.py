@@ -136,6 +136,8 @@ def _standing(before: ClientState | None, after: ClientState) -> Iterable[str]:
         yield f"its class would be {named} instead of {before.body.get('class')}"
     if before.suspended and not after.suspended:
         yield "its suspension would end"
+    for finess in sorted(before.suspended_finess.keys() - after.suspended_finess.keys()):
+        yield f"its suspension for FINESS {finess} would end"
 
 
 def _reach(before: Mapping[str, Any], after: Mapping[str, Any], *, known: bool) -> Iterable[str]:

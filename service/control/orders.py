@@ -21,6 +21,7 @@ from service.control.format import (
     NoticePut,
     NoticeWithdraw,
     Order,
+    Standing,
     order_body,
     order_digest,
     order_kind,
@@ -36,10 +37,12 @@ from service.control.state import (
     Notice,
     Pin,
     State,
+    Suspension,
     TimedLimit,
     View,
     is_over,
 )
+from service.control.tightening import check_lowers, is_sentinels, slow_end
 from service.errors import Conflict, NotFound
 
 #: The pure face of control: an order's form, the fold, and what it makes.
@@ -180,7 +183,8 @@ def _register(draft: _Draft, order: Order) -> None:
     fresh = ClientState(body=order.body, version=order.version)
     if order.scope in draft.clients:
         known = _client(draft, order)
-        fresh = msgspec.structs.replace(fresh, suspended=known.suspended, since=known.since, reason=known.reason)
+        standing = {name: getattr(known, name) for name in ("suspended", "since", "reason", "suspended_finess")}
+        fresh = msgspec.structs.replace(fresh, **standing)
         fresh = fresh.limited(known.limits)
     draft.clients[order.scope] = fresh
 
@@ -190,7 +194,10 @@ def _limit(draft: _Draft, order: Order) -> None:
     members = msgspec.to_builtins(order_body(order, Limit))
     client = _client(draft, order)
     plain = msgspec.structs.replace(client, body=client.registered, version=order.version)
-    if order.until is not None:
+    if is_sentinels(order):
+        check_lowers(order, client)
+        limits = (*_without_sentinels(client), TimedLimit(members, order.version, slow_end(order), slowed=True))
+    elif order.until is not None:
         limits = (*client.limits, TimedLimit(members, order.version, order.until))
     else:
         plain = msgspec.structs.replace(plain, body={**plain.body, **members})
@@ -203,14 +210,31 @@ def _without(limit: TimedLimit, members: Mapping[str, Any]) -> Iterable[TimedLim
     return [msgspec.structs.replace(limit, members=kept)] if kept else []
 
 
+def _without_sentinels(client: ClientState) -> tuple[TimedLimit, ...]:
+    return tuple(limit for limit in client.limits if not limit.slowed)
+
+
 def _suspend(draft: _Draft, order: Order) -> None:
-    client = _client(draft, order)
+    client, finess = _client(draft, order), order_body(order, Standing).finess
+    if finess is not msgspec.UNSET:
+        added = client.suspended_finess.get(finess) or Suspension(order.version, order.at, order.reason)
+        apart = {**client.suspended_finess, finess: added}
+        draft.clients[order.scope] = _standing(client, order, suspended_finess=apart)
+        return
     since, reason = (client.since, client.reason) if client.suspended else (order.at, order.reason)
     draft.clients[order.scope] = _standing(client, order, suspended=True, since=since, reason=reason)
 
 
 def _resume(draft: _Draft, order: Order) -> None:
-    draft.clients[order.scope] = _standing(_client(draft, order), order, suspended=False, since=None, reason=None)
+    """Of the client: what the sentinel limited is lifted too, what is suspended for a FINESS is lifted by name only."""
+    client, finess = _client(draft, order), order_body(order, Standing).finess
+    if finess is not msgspec.UNSET:
+        apart = {name: kept for name, kept in client.suspended_finess.items() if name != finess}
+        draft.clients[order.scope] = _standing(client, order, suspended_finess=apart)
+        return
+    resumed = _standing(client, order, suspended=False, since=None, reason=None)
+    plain = msgspec.structs.replace(resumed, body=resumed.registered)
+    draft.clients[order.scope] = plain.limited(_without_sentinels(client))
 
 
 def _standing(client: ClientState, order: Order, **members: Any) -> ClientState:

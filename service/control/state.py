@@ -31,15 +31,26 @@ DEFAULT_MODE: Final = ModeState(mode="degraded")
 
 
 class TimedLimit(msgspec.Struct, frozen=True):
-    """Members of a client's registration that an order replaces until its end."""
+    """Members of a client's registration that an order replaces until its end; `slowed` where the sentinel gave it."""
 
     members: Mapping[str, Any]
     version: int
     until: dt.datetime
+    slowed: bool = False
+
+
+class Suspension(msgspec.Struct, frozen=True):
+    """The order that suspends a client for one FINESS."""
+
+    version: int
+    since: dt.datetime
+    reason: str
 
 
 class ClientState(msgspec.Struct, frozen=True):
     """A registration, limits applied, by its last order; `since` and `reason` are those of its suspension.
+
+    `suspended_finess` are the pharmacies it is suspended for, whether or not it is as a whole.
 
     Where `limits` end, this holds until `until`, and `then` what comes after: made once, so that whoever compares
     views compares one reference.
@@ -50,6 +61,7 @@ class ClientState(msgspec.Struct, frozen=True):
     suspended: bool = False
     since: dt.datetime | None = None
     reason: str | None = None
+    suspended_finess: Mapping[str, Suspension] = {}
     limits: tuple[TimedLimit, ...] = ()
     until: dt.datetime | None = None
     then: ClientState | None = None
@@ -62,6 +74,15 @@ class ClientState(msgspec.Struct, frozen=True):
     def at(self, now: dt.datetime) -> ClientState:
         """The client without the limits that are over by `now`."""
         return self if self.then is None or not is_over(self.until, now) else self.then.at(now)
+
+    def is_suspended(self, finess: str | None = None) -> bool:
+        """Whether it is suspended, as a whole or where one is named for that FINESS alone."""
+        return self.suspended if finess is None else finess in self.suspended_finess
+
+    @property
+    def slowed(self) -> bool:
+        """Whether the sentinel has limited it."""
+        return any(limit.slowed for limit in self.limits)
 
     def ends(self) -> tuple[dt.datetime, ...]:
         """When its limits end, soonest first."""

@@ -95,7 +95,6 @@ def list_affected(
 ) -> Listed:
     """Read everything and write each AMC's people. `report` is told of the writing. Raises OSError."""
     answers = nothing = fictitious = 0
-    broken: dict[str, str] = {}
     for journal, opened in reading.entries():
         answers += 1
         if opened.entry.subject is None:
@@ -104,7 +103,7 @@ def list_affected(
             try:
                 nothing += not _set_aside(opened.entry, opened.content, aside)
             except JournalDamaged as error:
-                broken.setdefault(journal, error.detail)
+                reading.damaged(journal, error.detail)
     people: dict[str, int] = {}
     for number, part in enumerate(aside.parts(), 1):
         report(number, PARTS)
@@ -117,7 +116,7 @@ def list_affected(
         nothing=nothing,
         fictitious=fictitious,
         sealed=reading.sealed,
-        broken_off=broken | reading.broken_off,
+        broken_off=reading.broken_off,
         pruned=tuple(reading.pruned),
     )
 

@@ -53,3 +53,10 @@ class Finding(msgspec.Struct, frozen=True):
         if self.line is not None:
             place = f"{place} (line {self.line})"
         return f"{self.cause.value.replace('_', ' ')}: {place}: {self.text}"
+
+
+class Evidence(msgspec.Struct, frozen=True):
+    """What a verification says in short: whether the journal is whole, and each damage in a line."""
+
+    whole: bool
+    damages: tuple[str, ...] = ()

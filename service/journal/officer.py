@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,17 +14,10 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from service.base64url import b64u, b64u_decode
 from service.errors import JournalDamaged, KeyRejected, SignatureRejected
-from service.journal.entries import (
-    HEAD_LINE,
-    Entry,
-    parse_entry,
-    parse_header,
-    parse_header_line,
-    unverified_payload,
-)
+from service.journal.entries import Entry
 from service.journal.keys import KEY_FORMAT, SUITE, SegmentKeys, derive, nonce, parse_officer_jwk
 from service.journal.merkle import leaf_hash
-from service.journal.segment import key_path, lines
+from service.journal.segment import key_path, peek_header
 from service.strictjson import canonical, parse_json_object
 
 
@@ -86,32 +79,12 @@ def open_entry(entry: Entry, seal: AESGCM, journal: str) -> Opened:
     return Opened(entry=entry, content=orjson.loads(plain))
 
 
-def open_segment(
-    path: Path, officer: OfficerPrivateKey, wanted: Callable[[Entry], bool] = lambda _entry: True
-) -> Iterator[Opened]:
-    """Every wanted entry of a segment with its content, in order, in bounded memory; the others stay sealed.
-
-    It opens, it does not verify: run `relais journal verify` first. Stops quietly at a torn tail. Raises
-    `KeyRejected` or `JournalDamaged`.
-    """
-    journal, keys = segment_keys(path, officer)
-    seal = AESGCM(keys.seal)
-    for number, line in lines(path):
-        if number == 1 or line.startswith(HEAD_LINE):
-            continue
-        if not line.endswith(b"\n"):
-            return
-        entry = parse_entry(line[:-1])
-        if wanted(entry):
-            yield open_entry(entry, seal, journal)
-
-
-def segment_keys(path: Path, officer: OfficerPrivateKey) -> tuple[str, SegmentKeys]:
-    """Journal id and keys of a segment. Raises `KeyRejected`, `JournalDamaged` if there is no header."""
-    for _, line in lines(path):
-        journal = parse_header(unverified_payload(parse_header_line(line[:-1]))).journal
-        return journal, derive(unwrap(key_path(path).read_bytes(), journal, officer))
-    raise JournalDamaged(f"{path.name} is empty")
+def segment_keys(path: Path, officer: OfficerPrivateKey) -> SegmentKeys:
+    """The keys of a segment. Raises `KeyRejected` if they do not open, `JournalDamaged` without a header, OSError."""
+    header = peek_header(path)
+    if header is None:
+        raise JournalDamaged(f"segment {path.stem} does not begin with its header")
+    return derive(unwrap(key_path(path).read_bytes(), header.journal, officer))
 
 
 def contradictions(opened: Opened) -> tuple[str, ...]:

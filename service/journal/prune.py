@@ -20,6 +20,7 @@ from service.journal.entries import HEAD_LINE, instant, parse_head, parse_head_l
 from service.journal.pruned import read_pruned
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.segment import heads_path, key_path, lines, peek_header, segment_paths
+from service.journal.steps import Steps
 from service.jwk import PublicKey
 
 
@@ -46,9 +47,9 @@ def prune_journal(
     """
     pruned, entries, kept = [], 0, {}
     paths = [path for path in segment_paths(directory) if _may_be_over(path, before)]
-    for number, path in enumerate(paths):
-        report(number, len(paths))
-        found = read_segment(path, keys)
+    steps = Steps(paths, report)
+    for path in paths:
+        found = read_segment(path, keys, report=steps.of(path))
         if path.stem in evidence or not _is_sound(found, path):
             kept[path.stem] = "damaged: relais journal verify"
         elif found.last_at < instant(before):
@@ -56,6 +57,7 @@ def prune_journal(
                 _forget(path, found, keys)
             pruned.append(path.stem)
             entries += found.entries
+    steps.end()
     return Pruned(segments=tuple(pruned), entries=entries, kept=kept)
 
 

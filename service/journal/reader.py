@@ -6,7 +6,7 @@ its tail. After damage the reader goes on from the next head it can trust, so th
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -87,9 +87,17 @@ def find_head(directory: Path, token: str) -> Position | None:
     return None
 
 
-def read_segment(path: Path, keys: Mapping[str, PublicKey], wanted: Collection[str] = ()) -> SegmentReport:
-    """A segment verified with receipt `keys` by kid; `wanted` are hashes of heads to look out for. Raises OSError."""
-    return _SegmentReader(path, keys, wanted).read()
+def read_segment(
+    path: Path,
+    keys: Mapping[str, PublicKey],
+    wanted: Collection[str] = (),
+    report: Callable[[int], None] = lambda _bytes: None,
+) -> SegmentReport:
+    """A segment verified with receipt `keys` by kid; `wanted` are hashes of heads to look out for.
+
+    `report` is told at each head how many bytes are read. Raises OSError.
+    """
+    return _SegmentReader(path, keys, wanted).read(report)
 
 
 class _SegmentReader:
@@ -106,17 +114,23 @@ class _SegmentReader:
         self._gaps: list[range] = []
         self._unknown: set[str] = set()
         self._tear: Finding | None = None
+        self._copied = False
 
-    def read(self) -> SegmentReport:
+    def read(self, report: Callable[[int], None]) -> SegmentReport:
         """The report."""
-        torn = 0
+        torn = done = 0
         for number, line in lines(self._path):
+            if self._copied:
+                # Each of its heads would contradict its name once more.
+                return self._report
+            done += len(line)
             if not line.endswith(b"\n") and len(line) < MAX_LINE_BYTES:
                 torn = len(line)
             elif number == 1:
                 self._header(line)
             elif line.startswith(HEAD_LINE):
                 self._head(number, line)
+                report(done)
             else:
                 self._span.take(number, line, self._gaps)
         self._finish(torn)
@@ -136,6 +150,7 @@ class _SegmentReader:
             return
         if header.journal != self._report.name:
             self._add(Cause.DUPLICATE_SEGMENT, f"its header is that of segment {header.journal}")
+            self._copied = True
         if self._payload(token, HEADER_TYP) is None:
             return
         self._report.header, self._report.header_sha256 = header, sha256_b64u(token.encode("ascii"))

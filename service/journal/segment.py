@@ -150,13 +150,23 @@ def latest_link(directory: Path, node: str, worker: int) -> Link | None:
 
 def peek_header(path: Path) -> Header | None:
     """The header of a segment, unverified; None if there is none in it or it belongs under another name."""
+    header = _peek(path)
+    return header if header is not None and header.journal == path.stem else None
+
+
+def named_in_header(path: Path) -> str | None:
+    """The journal id that a file's header names, unverified: another one than the file's in a copy; None without."""
+    header = _peek(path)
+    return None if header is None else header.journal
+
+
+def _peek(path: Path) -> Header | None:
     with path.open("rb") as file:
         line = file.readline(MAX_LINE_BYTES)
     try:
-        header = parse_header(unverified_payload(parse_header_line(line.rstrip(b"\n"))))
+        return parse_header(unverified_payload(parse_header_line(line.rstrip(b"\n"))))
     except SignatureRejected:
         return None
-    return header if header.journal == path.stem else None
 
 
 def last_whole_head(path: Path) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import datetime as dt
 import hmac
 from collections import Counter
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -18,10 +18,11 @@ import msgspec
 
 from service.base64url import b64u_decode
 from service.errors import JournalDamaged
+from service.journal.damage import Evidence
 from service.journal.disclosure import Category, at_most, given_away, identity, to_mask
 from service.journal.entries import Entry
 from service.journal.officer import Opened
-from service.journal.partitions import Partitions
+from service.journal.partitions import PARTS, Partitions
 from service.journal.selection import Reading
 
 FORMAT: Final = "relais-breach-report/1"
@@ -59,13 +60,6 @@ class Summary(msgspec.Struct, frozen=True):
     snapshots: dict[str, int]
     finess: dict[str, int]
     days: dict[str, int]
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """Whether the journal is whole, and its damages in a line each."""
-
-    whole: bool
-    damages: tuple[str, ...]
 
 
 class Report(msgspec.Struct, frozen=True, kw_only=True):
@@ -158,12 +152,13 @@ class Tally:
         if person is not None:
             self._people.put(person, person + label + mask.to_bytes(2, "big"))
 
-    def summaries(self) -> tuple[Summary, tuple[Summary, ...]]:
-        """Everybody's, then each client's, those with the most people first. Raises OSError."""
+    def summaries(self, report: Callable[[int, int], None]) -> tuple[Summary, tuple[Summary, ...]]:
+        """Everybody's, then each client's, those with the most people first; `report` hears of it. Raises OSError."""
         names = {label: name for name, (label, _) in self._clients.items()}
         masks: dict[str, Counter[int]] = {name: Counter() for name in self._clients}
         everybody: Counter[int] = Counter()
-        for part in self._people.parts():
+        for number, part in enumerate(self._people.parts(), 1):
+            report(number, PARTS)
             whole, each = _joined(part)
             everybody.update(whole.values())
             for key, mask in each.items():
@@ -192,21 +187,28 @@ class Tally:
 
 
 def summarise(
-    reading: Reading, evidence: Evidence, *, at: str, since: str, until: str, key: bytes, aside: Path | None = None
+    reading: Reading,
+    evidence: Evidence,
+    *,
+    at: str,
+    since: str,
+    until: str,
+    key: bytes,
+    aside: Path | None = None,
+    report: Callable[[int, int], None] = lambda _done, _total: None,
 ) -> Report:
     """Read everything and report. `key` is 32 random bytes; people are set aside in a file in `aside` (TMPDIR).
 
-    Raises OSError.
+    `report` is told of the counting that follows the reading. Raises OSError.
     """
-    broken: dict[str, str] = {}
     with Partitions(aside) as people:
         tally = Tally(people, key)
         for journal, opened in reading.entries():
             try:
                 tally.take(opened)
             except JournalDamaged as error:
-                broken.setdefault(journal, error.detail)
-        total, clients = tally.summaries()
+                reading.damaged(journal, error.detail)
+        total, clients = tally.summaries(report)
     return Report(
         at=at,
         since=since or None,
@@ -214,7 +216,7 @@ def summarise(
         exact=not reading.sealed,
         journal=evidence,
         sealed=reading.sealed,
-        broken_off=broken | reading.broken_off,
+        broken_off=reading.broken_off,
         pruned=tuple(reading.pruned),
         total=total,
         clients=clients,

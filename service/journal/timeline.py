@@ -1,6 +1,7 @@
 """What happened, hour by hour, for whoever investigates an incident: orders, segments, counts of answers. No identity.
 
-Orders come as plain objects from the caller; from the journal only counts are taken, so no pseudonym leaves it either.
+Orders and suspicions come as plain objects from the caller; from the journal only counts are taken, so no pseudonym
+leaves it either.
 """
 
 from __future__ import annotations
@@ -18,10 +19,12 @@ from service.journal.selection import Reading
 
 #: Members of an order's body that are keys: they say nothing about what happened.
 _LEFT_OUT: Final = frozenset({"keys", "jwk", "jwks"})
+#: Members of a suspicion that are told; its FINESS is not.
+_OF_SUSPICION: Final = ("clients", "step", "rules", "detail", "held")
 
 
 class Event(msgspec.Struct, frozen=True):
-    """One line: when, what (`order`, `segment`, `answers`, `damage`), and what is to be said of it.
+    """One line: when, what (`order`, `suspicion`, `segment`, `answers`, `damage`), and what is to be said of it.
 
     Of `answers`, `at` is the hour in which they were recorded.
     """
@@ -36,6 +39,11 @@ def of_order(order: Mapping[str, Any]) -> Event:
     body = {name: value for name, value in order["body"].items() if name not in _LEFT_OUT}
     told = {name: order[name] for name in ("version", "actor", "kind", "scope", "reason", "until", "approved_by")}
     return Event(at=order["at"], event="order", data={**told, "body": body})
+
+
+def of_suspicion(at: str, told: Mapping[str, Any]) -> Event:
+    """What the sentinel noticed, and whether it acted: `held` says why it only told. Not for which pharmacy."""
+    return Event(at=at, event="suspicion", data={name: told[name] for name in _OF_SUSPICION})
 
 
 def of_segments(directory: Path) -> Iterator[Event]:

@@ -18,7 +18,8 @@ from service.journal.entries import Link
 from service.journal.pruned import read_pruned
 from service.journal.reader import SegmentReport, read_segment
 from service.journal.register import RegisteredSegment, RegisterView
-from service.journal.segment import HEADS_SUFFIX, peek_header, pruned_paths, segment_paths
+from service.journal.segment import HEADS_SUFFIX, heads_path, peek_header, pruned_paths, segment_paths
+from service.journal.steps import Steps
 from service.jwk import PublicKey
 
 
@@ -51,17 +52,18 @@ def verify_journal(
 ) -> JournalReport:
     """Every segment in a directory, verified with receipt `keys` by kid. Works while they are being written.
 
-    `now` tells whether the time of a pruned segment was over; without it none's was. `report` is told how many segments
+    `now` tells whether the time of a pruned segment was over; without it none's was. `report` is told how many bytes
     are read, of how many. Raises OSError if a file cannot be read, and `StoreUnavailable` from the register.
     """
     # The register first, then the names, then the files: each may only have grown since.
     registered = None if register is None else {segment.journal: segment for segment in register.segments()}
     paths = {path.stem: path for path in [*segment_paths(directory), *pruned_paths(directory)]}
     wanted = _wanted(paths.values(), registered or {})
-    reports = {}
-    for number, (name, path) in enumerate(sorted(paths.items())):
-        report(number, len(paths))
-        reports[name] = _read(path, keys, wanted.get(name, ()), now)
+    steps = Steps(list(paths.values()), report)
+    reports = {
+        name: _read(path, keys, wanted.get(name, ()), now, steps.of(path)) for name, path in sorted(paths.items())
+    }
+    steps.end()
     findings = [finding for one in reports.values() for finding in one.findings]
     findings += _chains(reports)
     if registered is not None:
@@ -76,17 +78,27 @@ def verify_journal(
     )
 
 
-def _read(path: Path, keys: Mapping[str, PublicKey], wanted: Collection[str], now: dt.datetime | None) -> SegmentReport:
+def _read(
+    path: Path,
+    keys: Mapping[str, PublicKey],
+    wanted: Collection[str],
+    now: dt.datetime | None,
+    report: Callable[[int], None],
+) -> SegmentReport:
     if path.suffix == HEADS_SUFFIX:
         return read_pruned(path, keys, wanted, now)
-    return read_segment(path, keys, wanted)
+    found = read_segment(path, keys, wanted, report) if path.is_file() else None
+    if found is None or heads_path(path).is_file():
+        # Pruned since it was listed, perhaps while it was read.
+        return read_pruned(heads_path(path), keys, wanted, now)
+    return found
 
 
 def _wanted(paths: Iterable[Path], registered: Mapping[str, RegisteredSegment]) -> dict[str, set[str]]:
     """Hashes of heads to look out for, by the segment that should hold them."""
     wanted: dict[str, set[str]] = defaultdict(set)
     for path in paths:
-        header = peek_header(path)
+        header = peek_header(path if path.is_file() else heads_path(path))
         if header is not None and header.previous is not None:
             wanted[header.previous.journal].add(header.previous.head)
     for segment in registered.values():

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 from msgspec import structs
 
+from service.journal.damage import Evidence
 from service.reconcile.compare import NO_AMC, Verdict
 from service.reconcile.journals import Left
 from service.reconcile.recorded import Place
@@ -15,13 +16,6 @@ from service.reconcile.survey import Survey
 from service.reconcile.tally import Tally
 
 FORMAT: Final = "relais-reconcile/1"
-
-
-class Evidence(msgspec.Struct, frozen=True):
-    """What `relais journal verify` says of the journal that was read: whole or not, and each damage in a line."""
-
-    whole: bool
-    damages: tuple[str, ...] = ()
 
 
 class Amc(msgspec.Struct, frozen=True):

@@ -17,16 +17,18 @@ import msgspec
 from service.clock import Clock
 from service.errors import OperatorError, UpstreamUnavailable
 from service.files import PRIVATE_MODE, write_durable
+from service.journal.damage import Evidence
 from service.journal.entries import instant
 from service.journal.officer import OfficerPrivateKey
+from service.journal.selection import Reading, Selection
 from service.locks import ALONE, locked
 from service.reconcile.asking import Asking
-from service.reconcile.journals import Journals, Period
+from service.reconcile.journals import Journals
 from service.reconcile.pace import Pace
 from service.reconcile.page import render_page
 from service.reconcile.progress import PROGRESS_FILE, About, Progress
 from service.reconcile.recorded import Recorded
-from service.reconcile.report import Evidence, Report, make_report
+from service.reconcile.report import Report, make_report
 from service.reconcile.survey import survey
 from service.reconcile.tally import Tally
 from service.rights.heard import Upstream
@@ -95,10 +97,10 @@ class Reconciliation:
 
     def _report(self, upstream: Upstream, evidence: Evidence, progress: Progress, meter: Meter) -> Report:
         plan, about = self._plan, progress.about
-        period = Period(about.since, about.until)
-        read = survey(Journals(plan.journal, plan.officer, period, partial(meter, "reading")))
+        period = Selection(since=about.since, until=about.until)
+        read = survey(Journals(Reading(plan.journal, period, plan.officer, partial(meter, "reading"))))
         asking = Asking(upstream, Pace(plan.rate), progress, read.repeated, self._clock, self._sleep)
-        answers = Journals(plan.journal, plan.officer, period).recorded()
+        answers = Journals(Reading(plan.journal, period, plan.officer)).recorded()
         try:
             tally = asyncio.run(_asked(asking, upstream, answers, plan.at_once, meter, read.answers))
         except UpstreamUnavailable as error:

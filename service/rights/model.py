@@ -108,6 +108,12 @@ class Contract(msgspec.Struct, frozen=True):
     rate_base: str
 
 
+class Planted(tuple[Contract, ...]):
+    """The contracts of somebody who does not exist, for whom nobody has a reason to ask. Answered like anyone's."""
+
+    __slots__ = ()
+
+
 class Guarantee(msgspec.Struct, frozen=True):
     """A payment guarantee an AMC's signed policy grants to stand-in answers. `until` inclusive, Europe/Paris."""
 

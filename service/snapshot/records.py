@@ -10,7 +10,7 @@ from typing import Final, Protocol
 import lmdb
 
 from service.errors import LayerRejected, RecordUnreadable
-from service.rights.model import Absence, Contract
+from service.rights.model import Absence, Contract, Planted
 from service.snapshot.entries import Entry, decode_entry
 from service.snapshot.mapped import LMDB_LIBRARY, MappedFile, map_file
 from service.snapshot.seal import PROBE_IDENTITY, LayerKey, open_sealed, opens_probe, record_key
@@ -32,7 +32,7 @@ class RecordStore(Protocol):
         ...
 
     def find(self, identity: str) -> tuple[Contract, ...] | Absence:
-        """The contracts of an identity; a tombstone is `NO_RECORD`."""
+        """The contracts of an identity, `Planted` those of a canary; a tombstone is `NO_RECORD`."""
         ...
 
     def close(self) -> None:
@@ -71,9 +71,7 @@ class Layer:
     def find(self, identity: str) -> tuple[Contract, ...] | Absence:
         """The contracts of an identity; a tombstone is `NO_RECORD`."""
         found = self.lookup_derived(self.key.derive(identity))
-        if isinstance(found, Absence):
-            return found
-        return Absence.NO_RECORD if found.deleted else found.contracts
+        return found if isinstance(found, Absence) else _contracts(found)
 
     def lookup_derived(self, derived: bytes) -> Entry | Absence:
         """`lookup`, by what this layer's key derives from the identity."""
@@ -156,14 +154,18 @@ class Layered:
     def find(self, identity: str) -> tuple[Contract, ...] | Absence:
         """The contracts of an identity; a tombstone is `NO_RECORD`."""
         found = self.lookup(identity)
-        if isinstance(found, Absence):
-            return found
-        return Absence.NO_RECORD if found.deleted else found.contracts
+        return found if isinstance(found, Absence) else _contracts(found)
 
     def close(self) -> None:
         """Let go of both layers."""
         self._delta.close()
         self._base.close()
+
+
+def _contracts(entry: Entry) -> tuple[Contract, ...] | Absence:
+    if entry.deleted:
+        return Absence.NO_RECORD
+    return Planted(entry.contracts) if entry.canary else entry.contracts
 
 
 def _check_length(mapped: MappedFile, path: Path) -> None:

@@ -17,38 +17,29 @@ from typing import Any, Final
 
 import orjson
 import structlog
-from msgspec import UNSET
+from aiohttp import web
 
-from service import telemetry
 from service.access.clients import Client
-from service.access.gate import resolve_finess
 from service.base64url import b64u
-from service.errors import (
-    AccessError,
-    AvailabilityError,
-    CallerError,
-    ClientSuspended,
-    JournalUnwritable,
-    LimitReached,
-    NoSnapshot,
-    Overloaded,
-    ServiceSuspended,
-)
+from service.errors import JournalUnwritable, NoSnapshot, ServiceSuspended
 from service.journal.entries import Pending, Receipt, instant
-from service.rights import question
 from service.rights.decide import Decision
-from service.rights.heard import Consulted
-from service.rights.lookup import decide_from, find_record, goes_upstream
-from service.rights.model import Absence, Contract, Knowledge, Stance, Status
+from service.rights.lookup import decide_from, find_record
+from service.rights.model import Absence, Contract, Knowledge, Planted, Stance, Status
 from service.rights.reasons import Reason
 from service.rights.render import render
+from service.sentinel.witness import Witness
+from service.snapshot.opened import Snapshot
 from service.strictjson import canonical
 from service.uuid7 import UUID7_BYTES, uuid7
-from service.web.case import Case, fail
+from service.web.admission import Admission
+from service.web.batch import Batch
+from service.web.case import Case, Company, fail
 from service.web.context import Context
-from service.web.decoding import decode_rights, normalise
 
 _LOG: Final = structlog.get_logger(__name__)
+#: More queries wait for the turn after: a turn of this many takes some 15 ms, in which no request comes in.
+TURN_CASES: Final = 256
 _OPENING_BYTES: Final = 16
 _CHANCE_BYTES: Final = _OPENING_BYTES + UUID7_BYTES
 
@@ -59,7 +50,7 @@ class Answerer:
     def __init__(self, context: Context) -> None:
         self._context = context
         self._waiting: list[Case] = []
-        self._asking: set[asyncio.Task[Consulted | None]] = set()
+        self._admission = Admission(context, self._wait)
 
     def answer(self, client: Client, body: bytes) -> asyncio.Future[bytes]:
         """The whole response body, once it is recorded.
@@ -67,9 +58,20 @@ class Answerer:
         Fails with `MalformedJson`, `InvalidField`, `FinessNotAllowed`, `TooFast`, `BudgetExhausted`,
         `ServiceSuspended`, `NoSnapshot`, `JournalUnwritable`.
         """
-        case = Case(client, body, asyncio.get_running_loop().create_future())
-        self._wait(case)
-        return case.future
+        future = asyncio.get_running_loop().create_future()
+        self._wait(Case(client, body, future))
+        return future
+
+    def answer_batch(self, client: Client, bodies: Sequence[bytes]) -> asyncio.Future[bytes]:
+        """The whole response body to several queries, once all of them are recorded or have their problem.
+
+        Fails, and charges nothing, with `ClientSuspended`, `ScopeMissing`, `ServiceSuspended`, `NoSnapshot`,
+        `Overloaded`, `JournalUnwritable`.
+        """
+        future = asyncio.get_running_loop().create_future()
+        for case in Batch(client, bodies, future, self._wait).cases:
+            self._wait(case)
+        return future
 
     def _wait(self, case: Case) -> None:
         if not self._waiting:
@@ -78,23 +80,22 @@ class Answerer:
 
     def _gather(self, seen: int) -> None:
         """Wait another turn of the loop while more queries keep coming in; a lone one waits for one turn."""
-        if len(self._waiting) > seen:
-            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
+        waiting = self._waiting
+        if seen < len(waiting) < TURN_CASES:
+            asyncio.get_running_loop().call_soon(self._gather, len(waiting))
             return
-        cases, self._waiting = self._waiting, []
-        self._answer(cases)
-
-    def _answer(self, cases: list[Case]) -> None:
+        end = TURN_CASES
+        while (
+            end < len(waiting) and waiting[end].company is not None and waiting[end].company is waiting[end - 1].company
+        ):
+            end += 1
+        cases, self._waiting = waiting[:end], waiting[end:]
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._gather, len(self._waiting))
         try:
             self._work(cases)
         except Exception as error:  # noqa: BLE001 - told to whoever asked
-            if len(cases) == 1 or isinstance(error, AvailabilityError | JournalUnwritable):
-                fail(cases, error)
-                return
-            # What is wrong with one query must not cost the others their answers.
-            for case in cases:
-                if not case.away:
-                    self._answer([case])
+            fail(cases, error)
 
     def _work(self, cases: list[Case]) -> None:
         context = self._context
@@ -106,14 +107,24 @@ class Answerer:
         if snapshot is None or knowledge is None:
             raise NoSnapshot
         now = context.clock.now()
-        back = self._still_admitted([case for case in cases if case.understood])
-        fresh = self._understood([case for case in cases if not case.understood], now)
-        for case in fresh:
-            case.identity = question.identity(case.query)
-            case.asked = question.normalised(case.query)
-        consulted = [case for case in back if case.admitted]
-        charged = self._charged([*fresh, *(case for case in back if not case.admitted)], now)
-        cases = [*consulted, *self._without_upstream(charged, knowledge)]
+        admitted = self._admission.admit(cases, knowledge, now)
+        going = _going(admitted, now)
+        for group in _groups(self._decided(going, snapshot, knowledge, now)):
+            recorded = journal.record_all([_pending(case) for case in group])
+            recorded.add_done_callback(functools.partial(_deliver, group, context.witness))
+
+    def _decided(self, cases: list[Case], snapshot: Snapshot, knowledge: Knowledge, now: dt.datetime) -> list[Case]:
+        """The cases with their answers. What breaks us about one query must not cost the others theirs."""
+        try:
+            self._decide(cases, snapshot, knowledge, now)
+        except Exception as error:  # noqa: BLE001 - told to whoever asked
+            if len(cases) == 1:
+                fail(cases, error)
+                return []
+            return [case for one in cases for case in self._decided([one], snapshot, knowledge, now)]
+        return cases
+
+    def _decide(self, cases: list[Case], snapshot: Snapshot, knowledge: Knowledge, now: dt.datetime) -> None:
         for case in cases:
             case.record = find_record(snapshot, knowledge, case.identity, now)
         self._alarm([case.record for case in cases])
@@ -125,100 +136,6 @@ class Answerer:
         self._complete(cases, now)
         for case in cases:
             case.answer = canonical(case.members)
-        if not cases:
-            return
-        recorded = journal.record_all([_pending(case) for case in cases])
-        recorded.add_done_callback(lambda done: _deliver(cases, done))
-
-    def _understood(self, cases: Sequence[Case], now: dt.datetime) -> list[Case]:
-        """The cases whose body is a query this client may ask; the others are told why not."""
-        rules, today = self._context.settings.query, self._context.today(now)
-        understood = []
-        for case in cases:
-            try:
-                body = decode_rights(case.body)
-                finess = resolve_finess(case.client, None if body.finess is UNSET else body.finess)
-                case.query = normalise(body, finess, today, rules.past_days, rules.ahead_days)
-            except (CallerError, AccessError) as error:
-                fail((case,), error)
-            else:
-                case.understood = True
-                understood.append(case)
-        return understood
-
-    def _charged(self, cases: list[Case], now: dt.datetime) -> list[Case]:
-        """The cases that today's budget pays for; some come back once a lease was drawn, others are told to stop."""
-        charging, admitted = self._context.charging, []
-        for case in cases:
-            if charging is not None:
-                try:
-                    case.charge = charging.take(case.client, case.query.finess, now)
-                except LimitReached as error:
-                    fail((case,), error)
-                    continue
-                if case.charge is None:
-                    case.away = True
-                    charging.drawn(case.client, case.query.finess).add_done_callback(
-                        functools.partial(self._lent, case)
-                    )
-                    continue
-            case.admitted = True
-            admitted.append(case)
-        return admitted
-
-    def _lent(self, case: Case, drawn: asyncio.Future[None]) -> None:
-        case.away = False
-        error = Overloaded() if drawn.cancelled() else drawn.exception()
-        if error is not None:
-            fail((case,), error)
-        elif not case.future.done():
-            self._wait(case)
-
-    def _without_upstream(self, cases: list[Case], knowledge: Knowledge) -> list[Case]:
-        """The cases that the snapshot answers at once; the others come back once the upstream has been asked."""
-        context = self._context
-        if not context.live:
-            return cases
-        upstream = None if context.upstream is None or context.upstream.is_silent() else context.upstream
-        staying = []
-        for case in cases:
-            case.upstream = goes_upstream(case.query, case.identity, context.stance(case.query.amc)[0], knowledge)
-            if upstream is None or not case.upstream:
-                staying.append(case)
-                continue
-            case.away = True
-            task = asyncio.create_task(upstream.ask(case.client.id, case.query))
-            self._asking.add(task)
-            task.add_done_callback(functools.partial(self._come_back, case))
-        return staying
-
-    def _come_back(self, case: Case, task: asyncio.Task[Consulted | None]) -> None:
-        self._asking.discard(task)
-        case.away = False
-        if case.future.done():  # the caller has gone: nothing is disclosed, nothing recorded
-            case.release()
-            return
-        error = None if task.cancelled() else task.exception()
-        if error is not None:  # a fault of our own; the snapshot answers nevertheless
-            _LOG.error("upstream_not_asked", error=type(error).__name__, frames=telemetry.frames(error))
-        case.consulted = None if error is not None or task.cancelled() else task.result()
-        self._wait(case)
-
-    def _still_admitted(self, cases: list[Case]) -> list[Case]:
-        """Who was suspended, or lost the pharmacy, while the upstream was asked gets no answer."""
-        admitted = []
-        for case in cases:
-            known = self._context.registry.get(case.client.id)
-            if known is None or known.suspended:
-                fail((case,), ClientSuspended("this client is suspended"))
-                continue
-            try:
-                resolve_finess(known, case.query.finess)
-            except AccessError as error:
-                fail((case,), error)
-            else:
-                admitted.append(case)
-        return admitted
 
     def _stance(self, case: Case) -> tuple[Stance, dict[str, Any]]:
         return self._context.stance(case.query.amc, upstream_failed=case.upstream and case.consulted is None)
@@ -245,6 +162,9 @@ class Answerer:
             members["for"] = {"client": case.client.id, "finess": query.finess}
             members["asked"] = b64u(commitment(case.opening, case.asked))
             members["service_date"] = query.service_date.isoformat()
+
+
+ANSWERER: Final[web.AppKey[Answerer]] = web.AppKey("answerer", Answerer)
 
 
 def commitment(opening: bytes, message: bytes) -> bytes:
@@ -276,14 +196,41 @@ def _pending(case: Case) -> Pending:
     )
 
 
-def _deliver(cases: Sequence[Case], done: asyncio.Future[tuple[Receipt, ...]]) -> None:
+def _going(cases: Sequence[Case], now: dt.datetime) -> list[Case]:
+    """The cases that wait for nobody: those of a batch go once the last of them is here."""
+    going: list[Case] = []
+    for case in cases:
+        company = case.company
+        if company is None:
+            going.append(case)
+        elif case.future.done():  # the caller has gone, or the whole batch was refused
+            case.release()
+        elif company.going:
+            going.append(case)
+        else:
+            going += company.arrived(case, now)
+    return going
+
+
+def _groups(cases: Sequence[Case]) -> list[list[Case]]:
+    """The cases as they are recorded: those of a batch by themselves, so that none of it depends on anybody else."""
+    groups: dict[Company | None, list[Case]] = {}
+    for case in cases:
+        groups.setdefault(case.company, []).append(case)
+    return list(groups.values())
+
+
+def _deliver(cases: Sequence[Case], witness: Witness | None, done: asyncio.Future[tuple[Receipt, ...]]) -> None:
     error = JournalUnwritable() if done.cancelled() else done.exception()
     if error is not None:
         fail(cases, error)
         return
     for case, receipt in zip(cases, done.result(), strict=True):
+        unknown = Reason.BENEFICIARY_UNKNOWN in case.decision.reasons
         if case.charge is not None:
-            case.charge.recorded(unknown=Reason.BENEFICIARY_UNKNOWN in case.decision.reasons)
+            case.charge.recorded(unknown=unknown)
+        if witness is not None:
+            witness.saw(case.client.id, case.query, unknown=unknown, canary=isinstance(case.record, Planted))
         if not case.future.done():  # the caller may have gone
             case.future.set_result(_envelope(case, receipt))
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import Iterator
 from typing import Final
 
 from aiohttp import hdrs, web
@@ -31,17 +33,32 @@ async def read_json(request: web.Request, context: Context, limit_bytes: int) ->
     if stream.is_eof():  # the usual case: head and body came together, no timer is needed
         raw = stream.read_nowait(-1) if not stream.at_eof() else b""
     else:
-        raw = await _read_slowly(request, context, limit_bytes)
+        with in_flight(context, limit_bytes):
+            raw = await _read_slowly(request, context, limit_bytes)
     if len(raw) > limit_bytes:
         raise BodyTooLarge(f"at most {limit_bytes} bytes")
     return raw
 
 
+@contextlib.contextmanager
+def in_flight(context: Context, limit_bytes: int) -> Iterator[None]:
+    """While a body of up to `limit_bytes` is held; one that may be larger than most counts for several.
+
+    Raises `Overloaded` where too many are.
+    """
+    limits = context.settings.limits
+    weight = -(-limit_bytes // limits.body_bytes)
+    if context.bodies_in_flight + weight > limits.bodies_in_flight:
+        raise Overloaded
+    context.bodies_in_flight += weight
+    try:
+        yield
+    finally:
+        context.bodies_in_flight -= weight
+
+
 async def _read_slowly(request: web.Request, context: Context, limit_bytes: int) -> bytes:
     limits = context.settings.limits
-    if context.bodies_in_flight >= limits.bodies_in_flight:
-        raise Overloaded
-    context.bodies_in_flight += 1
     parts: list[bytes] = []
     size = 0
     try:
@@ -55,6 +72,4 @@ async def _read_slowly(request: web.Request, context: Context, limit_bytes: int)
         raise RequestTimeout(f"the body took longer than {limits.body_seconds:g} s") from None
     except (ConnectionError, HttpProcessingError):  # who went away in the middle is not an error of ours
         raise MalformedRequest("the body did not come to its end") from None
-    finally:
-        context.bodies_in_flight -= 1
     return b"".join(parts)

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
+import datetime as dt
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
 from service.access.allowance import Charge
 from service.access.clients import Client
@@ -13,18 +13,52 @@ from service.rights.heard import Consulted
 from service.rights.model import Absence, Contract, Knowledge, Query
 
 
+class Place(Protocol):
+    """Where what a case came to is put: an `asyncio.Future`, or a place in a batch. Once, while not `done`."""
+
+    def done(self) -> bool:
+        """Whether nobody waits any more."""
+        ...
+
+    def set_result(self, result: bytes, /) -> None:
+        """The recorded answer."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """Why there is none."""
+        ...
+
+
+class Company(Protocol):
+    """Those that a case goes with: they are worked out and recorded together, or not at all."""
+
+    @property
+    def going(self) -> bool:
+        """Whether the last of them has been waited for."""
+        ...
+
+    def arrived(self, case: Case, now: dt.datetime) -> Sequence[Case]:
+        """One of them waits for nothing but the others. All of them where the others came at this same instant too.
+
+        Where some came before, all come back for the next turn instead: much may have changed since.
+        """
+        ...
+
+
 class Case:
     """One query on its way through the stages; each fills its own member in.
 
     `understood` ends the first stage. A query for the upstream leaves the others there (`away`) and comes back with
     what was `consulted`, None where that was nothing that counts; `upstream` says that it was to be asked. So does one
-    whose lookup must first be lent, and is `admitted` once there is a `charge` for it.
+    whose lookup must first be lent, and is `admitted` once there is a `charge` for it. One of a batch then waits for
+    its `company`.
     """
 
     understood = False
     admitted = False
     upstream = False
     away = False
+    company: Company | None = None
     charge: Charge | None = None
     consulted: Consulted | None = None
     query: Query
@@ -37,7 +71,7 @@ class Case:
     opening: bytes
     answer: bytes
 
-    def __init__(self, client: Client, body: bytes, future: asyncio.Future[bytes]) -> None:
+    def __init__(self, client: Client, body: bytes, future: Place) -> None:
         self.client = client
         self.body = body
         self.future = future

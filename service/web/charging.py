@@ -46,6 +46,8 @@ class _Account:
         self.drawing: asyncio.Task[None] | None = None
         self.refused_until = 0.0
         self.left_in_store = 0
+        #: Lookups that wait for what is being drawn, and how many did lately: batches may want many at once.
+        self.waiting = self.pace = 0
 
 
 class Charging:
@@ -93,7 +95,8 @@ class Charging:
         if charge is None and refused:
             seconds = (self._ends - now).total_seconds()
             raise BudgetExhausted("this day's lookups are used up", seconds=seconds, limits=self._limits(account, now))
-        low = account.allowance.left <= self._settings.lease_lookups // 4
+        account.waiting += charge is None
+        low = account.allowance.left <= self._wanted(account) // 4
         if low and not refused and account.drawing is None:
             account.drawing = asyncio.create_task(self._draw(account), name="draw-lease")
         return charge
@@ -151,17 +154,21 @@ class Charging:
         try:
             self._owe(account, account.allowance.settled())
             limits = limits_of(account.client, self._settings.hub_ceiling_percent)
-            wanted = self._settings.lease_lookups
+            account.pace = max(account.waiting, account.pace // 2)
+            wanted = self._wanted(account)
             grant = functools.partial(grantable, limits, wanted)
             lease = await self._lender.draw(account.day, account.client.id, account.finess, grant)
             if lease is None:
-                await self._from_share(account, limits)
+                await self._from_share(account, limits, wanted)
                 return
             spent = lease.of_pharmacy[0] + lease.granted, lease.of_pharmacy[1] + lease.granted
             account.left_in_store = left_of(limits, spent, (lease.of_client[0] + lease.granted, lease.of_client[1]))
             self._receive(account, lease.id, lease.granted)
         finally:
-            account.drawing = None
+            account.drawing, account.waiting = None, 0  # whoever still waits asks again
+
+    def _wanted(self, account: _Account) -> int:
+        return self._settings.lease_lookups + 2 * account.pace
 
     def _receive(self, account: _Account, lease_id: int, granted: int) -> None:
         if granted:
@@ -169,7 +176,7 @@ class Charging:
         else:
             account.refused_until = self._clock.monotonic() + REFUSED_SECONDS
 
-    async def _from_share(self, account: _Account, limits: Limits) -> None:
+    async def _from_share(self, account: _Account, limits: Limits, wanted: int) -> None:
         """Lend from this worker's outage share, once it is known what its journal charged to it already."""
         try:
             async with asyncio.timeout(STALL_SECONDS):
@@ -180,7 +187,7 @@ class Charging:
         if account.day != self._day:
             return
         share = outage_limits(limits, self._slots)
-        granted = self._shares.draw(account.client.id, account.finess, share, self._settings.lease_lookups)
+        granted = self._shares.draw(account.client.id, account.finess, share, wanted)
         account.left_in_store = 0
         self._outage_lookups += granted
         self._receive(account, OUTAGE_LEASE, granted)

@@ -20,6 +20,7 @@ from service.control.state import View, live_since
 from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
 from service.rights.model import Knowledge, Mode, Stance
+from service.sentinel.witness import Witness
 from service.settings import Settings
 from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.opened import Snapshot
@@ -53,6 +54,7 @@ class Context:
     journal: JournalWriter | None = None
     upstream: Consultant | None = None
     charging: Charging | None = None
+    witness: Witness | None = None
     snapshot: Snapshot | None = None
     knowledge: Knowledge | None = None
     clock_suspect: bool = False

@@ -14,6 +14,8 @@ from service.errors import InvalidField, MalformedJson
 from service.rights.model import Query
 from service.strictjson import parse_strict
 
+#: A batch of them is worked out and recorded in a few turns of the event loop.
+MAX_QUERIES: Final = 200
 Text = Annotated[str, Meta(max_length=64)]
 _DATE: Final = re.compile(r"[0-9]{4}-[0-9]{2}-[0-9]{2}", re.ASCII)
 _DOMAIN: Final = re.compile(r"[0-9A-Z]{1,16}", re.ASCII)
@@ -47,6 +49,12 @@ class RightsBody(msgspec.Struct, forbid_unknown_fields=True):
     finess: Text | UnsetType = UNSET
 
 
+class BatchBody(msgspec.Struct, forbid_unknown_fields=True):
+    """The body of `POST /v1/rights/batch`: queries that are decoded one by one, each with an error of its own."""
+
+    queries: Annotated[list[msgspec.Raw], Meta(min_length=1, max_length=MAX_QUERIES)]
+
+
 class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
     """The body of `POST /v1/receipts/verify`."""
 
@@ -55,6 +63,7 @@ class ReceiptBody(msgspec.Struct, forbid_unknown_fields=True):
 
 
 _RIGHTS: Final = msgspec.json.Decoder(RightsBody)
+_BATCH: Final = msgspec.json.Decoder(BatchBody)
 
 
 def decode(raw: bytes, decoder: msgspec.json.Decoder[T]) -> T:
@@ -88,6 +97,16 @@ def decode_rights(raw: bytes) -> RightsBody:
     if raw.count(b":") != _members(body):
         refuse_repeated_keys(raw)
     return body
+
+
+def decode_batch(raw: bytes) -> list[bytes]:
+    """The queries of a batch, each still to be decoded. Raises `MalformedJson`, `InvalidField`."""
+    queries = [bytes(query) for query in decode(raw, _BATCH).queries]
+    # What is skipped is not read: an invalid byte in a query would pass. And of a member that came twice only the last
+    # is left, so that there are colons beside the queries' own and the one before them.
+    if not _is_utf8(raw) or raw.count(b":") != 1 + sum(query.count(b":") for query in queries):
+        raise MalformedJson("not one JSON text in UTF-8 with distinct keys")
+    return queries
 
 
 def normalise(body: RightsBody, finess: str, today: dt.date, past_days: int, ahead_days: int) -> Query:
@@ -149,6 +168,14 @@ def _field(pointer: str, parse: Any, text: str) -> str:
         error.pointer = pointer
         raise
     return value
+
+
+def _is_utf8(raw: bytes) -> bool:
+    try:
+        raw.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _members(body: RightsBody) -> int:

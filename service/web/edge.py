@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import os
 import re
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,6 @@ from service.web.status import timestamp
 
 REQUEST_ID: Final = istr("X-Request-Id")
 _UUID: Final = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}", re.ASCII)
-_A_DAY_SECONDS: Final = 86_400
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -153,7 +151,7 @@ def _problem(context: Context, error: Exception) -> web.Response:
 
 def _limit_headers(error: LimitReached) -> dict[str, str]:
     """When to ask again, and how the limits stand, in the form of draft-ietf-httpapi-ratelimit-headers-10."""
-    seconds = max(1, math.ceil(min(error.seconds, _A_DAY_SECONDS)))
+    seconds = problems.retry_after_seconds(error)
     policy = ", ".join(f'"{limit.name}";q={limit.quota};w={limit.window}' for limit in error.limits)
     state = ", ".join(f'"{limit.name}";r={limit.remaining};t={limit.resets}' for limit in error.limits)
     told = {hdrs.RETRY_AFTER: str(seconds), "RateLimit-Policy": policy, "RateLimit": state}

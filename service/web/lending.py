@@ -9,14 +9,14 @@ from __future__ import annotations
 import asyncio
 import datetime as dt
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final
 
 import structlog
 
 from service.clock import Clock
-from service.control.leases import LOCK_SECONDS, Grant, Lease, LeaseStore
+from service.control.leases import LOCK_SECONDS, Grant, Lease, LeaseStore, Want
 from service.errors import StoreUnavailable
 from service.journal.charges import Charges
 
@@ -25,12 +25,22 @@ DOWN_SECONDS: Final = 1.0
 #: A store that takes longer to lend has failed for whoever waits; what it lends later is given back. Longer than it
 #: waits for a lock: a busy store is no reason to lend from the outage share.
 STALL_SECONDS: Final = LOCK_SECONDS + 1.0
+#: Leases settled in one transaction: some milliseconds, in which no other worker draws.
+SETTLED_AT_ONCE: Final = 200
 #: Spendings that stay for those who look back on a week.
 KEPT_DAYS: Final = 8
 _LOG: Final = structlog.get_logger(__name__)
 
 #: Counts the charges in this slot's journal segments from a day on; may take long, raises OSError.
 CountCharges = Callable[[dt.date], Charges]
+
+
+class _Together:
+    """What is drawn in one transaction."""
+
+    def __init__(self) -> None:
+        self.wants: list[Want] = []
+        self.drawing: asyncio.Future[list[Lease]] | None = None
 
 
 class Lender:
@@ -47,7 +57,8 @@ class Lender:
         self._holder = holder
         self._down_until = 0.0
         #: A draw that nobody waits for any more: others would only queue up behind it.
-        self._hanging: asyncio.Future[Lease] | None = None
+        self._hanging: asyncio.Future[list[Lease]] | None = None
+        self._next = _Together()
         #: Touched in the thread alone: what this process drew, so that none is taken for a predecessor's.
         self._own: set[int] = set()
         self._owed: dict[int, tuple[Lease, tuple[int, int]]] = {}
@@ -64,19 +75,28 @@ class Lender:
         return len(self._owed)
 
     async def draw(self, day: str, client: str, finess: str, grant: Grant) -> Lease | None:
-        """A lease, perhaps of nothing; None where the store cannot be reached."""
+        """A lease, perhaps of nothing; None where the store cannot be reached.
+
+        What is drawn in one turn of the event loop is lent in one transaction: a batch may need a lease for each query.
+        """
         if self._clock.monotonic() < self._down_until or (self._hanging is not None and not self._hanging.done()):
             return None
-        work = functools.partial(self._draw, day, client, finess, grant)
-        drawing = asyncio.get_running_loop().run_in_executor(self._thread, work)
+        together, number = self._next, len(self._next.wants)
+        together.wants.append(Want(day, client, finess, grant))
+        await asyncio.sleep(0)
+        if together.drawing is None:
+            self._next = _Together()
+            together.drawing = asyncio.get_running_loop().run_in_executor(self._thread, self._draw, together.wants)
+        drawing = together.drawing
         done, _ = await asyncio.wait([drawing], timeout=STALL_SECONDS)
         if not done:
-            self._hanging = drawing
-            drawing.add_done_callback(self._came_late)
+            if self._hanging is not drawing:
+                self._hanging = drawing
+                drawing.add_done_callback(self._came_late)
             self._is_down("the store does not answer")
             return None
         try:
-            lease = drawing.result()
+            lease = drawing.result()[number]
         except StoreUnavailable as error:
             self._is_down(error.detail)
             return None
@@ -125,21 +145,26 @@ class Lender:
         await self.settle()
         self._thread.shutdown(wait=False)
 
-    def _draw(self, day: str, client: str, finess: str, grant: Grant) -> Lease:
+    def _draw(self, wants: Sequence[Want]) -> list[Lease]:
         self._settle()
-        lease = self._store.draw(day, client, finess, self._holder, grant)
-        self._own.add(lease.id)
-        return lease
+        leases = self._store.draw_all(self._holder, wants)
+        self._own.update(lease.id for lease in leases)
+        return leases
 
     def _settle(self) -> None:
-        for lease, spent in list(self._owed.values()):
-            self._store.settle(lease, spent)
-            self._own.discard(lease.id)
-            self._owed.pop(lease.id, None)
+        owed = list(self._owed.values())
+        for start in range(0, len(owed), SETTLED_AT_ONCE):
+            some = owed[start : start + SETTLED_AT_ONCE]
+            self._store.settle_all(some)
+            for lease, _ in some:
+                self._own.discard(lease.id)
+                self._owed.pop(lease.id, None)
 
-    def _came_late(self, drawing: asyncio.Future[Lease]) -> None:
-        if not drawing.cancelled() and drawing.exception() is None and drawing.result().granted:
-            self._owed[drawing.result().id] = drawing.result(), (0, 0)
+    def _came_late(self, drawing: asyncio.Future[list[Lease]]) -> None:
+        if not drawing.cancelled() and drawing.exception() is None:
+            for lease in drawing.result():
+                if lease.granted:
+                    self._owed[lease.id] = lease, (0, 0)
 
     async def _within(self, work: Callable[[], None]) -> None:
         """Do it in the thread; a store that is gone is told of, and tried again later."""

@@ -7,15 +7,17 @@ that is not ours says nothing but `internal`.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
 import orjson
 
-from service.errors import CallerError, RelaisError
+from service.errors import CallerError, FinessNotAllowed, LimitReached, RelaisError
 
 CONTENT_TYPE: Final = "application/problem+json"
+_A_DAY_SECONDS: Final = 86_400
 
 _CONTACT_VENDOR: Final = "La demande n'a pas pu être traitée : contactez l'éditeur de votre logiciel."
 _CHECK_CARD: Final = "Droits non vérifiables pour le moment : vérifiez la carte de tiers payant du patient."
@@ -86,9 +88,14 @@ def code_of(error: Exception) -> str:
 
 def problem(error: Exception, extra: Mapping[str, str] | None = None) -> tuple[int, bytes]:
     """HTTP status and problem details of an error; `extra` members (such as `server_time`) are added."""
+    return CATALOGUE[code_of(error)].status, orjson.dumps({**document(error), **(extra or {})})
+
+
+def document(error: Exception) -> dict[str, str | int]:
+    """The problem details of an error."""
     code = code_of(error)
     entry = CATALOGUE[code]
-    document: dict[str, str | int] = {
+    members: dict[str, str | int] = {
         "type": f"/problems/{code}",
         "title": entry.title,
         "status": entry.status,
@@ -97,7 +104,25 @@ def problem(error: Exception, extra: Mapping[str, str] | None = None) -> tuple[i
         "counter_text": entry.counter_text,
     }
     if code != "internal" and isinstance(error, RelaisError) and error.detail:
-        document["detail"] = error.detail
+        members["detail"] = error.detail
     if isinstance(error, CallerError) and (error.pointer or code == "invalid_field"):
-        document["pointer"] = error.pointer
-    return entry.status, orjson.dumps({**document, **(extra or {})})
+        members["pointer"] = error.pointer
+    return members
+
+
+def document_at(error: Exception, place: str) -> dict[str, str | int]:
+    """The problem details of what went wrong with one query of a batch: the pointer says with which.
+
+    `retry_after` (seconds) is the header that a refusal by itself would have had.
+    """
+    members = document(error)
+    pointer = "/finess" if isinstance(error, FinessNotAllowed) else members.get("pointer", "")
+    members["pointer"] = f"{place}{pointer}"
+    if isinstance(error, LimitReached):
+        members["retry_after"] = retry_after_seconds(error)
+    return members
+
+
+def retry_after_seconds(error: LimitReached) -> int:
+    """When to ask again: within a day, for by then each limit is whole."""
+    return max(1, math.ceil(min(error.seconds, _A_DAY_SECONDS)))

@@ -7,7 +7,9 @@ failed is forgotten, so that a retry can succeed.
 from __future__ import annotations
 
 import asyncio
+import functools
 import hashlib
+import math
 from collections import OrderedDict
 from collections.abc import Callable
 
@@ -17,13 +19,19 @@ from service.errors import Conflict
 
 
 class Retries:
-    """Answers by request key; `seconds` long, at most `entries` of them (aiocache's memory has no bound of its own)."""
+    """Answers by request key, `seconds` long, at most `entries` of them (aiocache's memory has no bound of its own).
 
-    def __init__(self, seconds: float, entries: int) -> None:
+    Of what they come to, about `most_bytes`: what is beyond goes once a further one comes.
+    """
+
+    def __init__(self, seconds: float, entries: int, most_bytes: float = math.inf) -> None:
         self._cache = SimpleMemoryCache(timeout=None)
         self._seconds = seconds
         self._entries = entries
-        self._keys: OrderedDict[str, None] = OrderedDict()
+        self._most_bytes = most_bytes
+        self._kept_bytes = 0
+        #: Keys, oldest first, with the bytes counted for each.
+        self._keys: OrderedDict[str, int] = OrderedDict()
 
     async def once(self, key: str, body: bytes, answer: Callable[[], asyncio.Future[bytes]]) -> bytes:
         """The answer to the first request under `key`, also while it is still being made.
@@ -38,12 +46,21 @@ class Retries:
             return await asyncio.shield(known[1])
         task = answer()
         await self._cache.set(key, (digest, task), ttl=self._seconds)
-        self._keys[key] = None
-        self._keys.move_to_end(key)
-        while len(self._keys) > self._entries:
-            await self._cache.delete(self._keys.popitem(last=False)[0])
+        self._kept_bytes -= self._keys.pop(key, 0)
+        self._keys[key] = 0
+        task.add_done_callback(functools.partial(self._weigh, key))
+        while len(self._keys) > self._entries or self._kept_bytes > self._most_bytes:
+            forgotten, size = self._keys.popitem(last=False)
+            self._kept_bytes -= size
+            await self._cache.delete(forgotten)
         # Shielded: if the first caller hangs up, the retry still finds the answer being made.
         return await asyncio.shield(task)
+
+    def _weigh(self, key: str, answered: asyncio.Future[bytes]) -> None:
+        if key in self._keys and not _failed(answered):
+            size = len(answered.result())
+            self._kept_bytes += size - self._keys[key]
+            self._keys[key] = size
 
 
 def _failed(future: asyncio.Future[bytes]) -> bool:

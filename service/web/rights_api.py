@@ -12,7 +12,7 @@ from service.access.clients import Client, ClientClass
 from service.access.gate import require_class, resolve_finess
 from service.errors import ServiceSuspended
 from service.journal.receipt import verify_receipt
-from service.web.answering import Answerer
+from service.web.answering import ANSWERER
 from service.web.bodies import read_json
 from service.web.context import CONTEXT, Context
 from service.web.decoding import ReceiptBody, decode, decode_rights, refuse_repeated_keys
@@ -20,19 +20,19 @@ from service.web.edge import callers_request_id
 from service.web.responses import JSON, json_response
 from service.web.retries import Retries
 
-ANSWERER: Final[web.AppKey[Answerer]] = web.AppKey("answerer", Answerer)
 RETRIES: Final[web.AppKey[Retries]] = web.AppKey("retries", Retries)
+_ASKING: Final = (ClientClass.PHARMACY, ClientClass.HUB)
 _RECEIPT: Final = msgspec.json.Decoder(ReceiptBody)
 
 
 async def ask(request: web.Request) -> web.Response:
     """One query, one recorded answer."""
     context = request.app[CONTEXT]
-    client, view = _admit(request, context), context.view
+    client, view = admit(request, context, *_ASKING), context.view
     raw = await read_json(request, context, context.settings.limits.body_bytes)
     if context.view is not view:
         # A body may take seconds, and the order that came meanwhile may suspend this client, or everything.
-        client = _admit(request, context)
+        client = admit(request, context, *_ASKING)
     request_id, answerer = callers_request_id(request), request.app[ANSWERER]
     if request_id is None:
         answered = await answerer.answer(client, raw)
@@ -42,10 +42,13 @@ async def ask(request: web.Request) -> web.Response:
     return web.Response(body=answered, headers=JSON)
 
 
-def _admit(request: web.Request, context: Context) -> Client:
-    """Who asks, if they may ask now."""
+def admit(request: web.Request, context: Context, *classes: ClientClass) -> Client:
+    """Who asks, if they are of one of `classes` and may ask now.
+
+    Raises what the gate raises, `ScopeMissing`, `ServiceSuspended`.
+    """
     client = context.gate.authenticate(request.headers.get(hdrs.AUTHORIZATION), context.clock.now())
-    require_class(client, ClientClass.PHARMACY, ClientClass.HUB)
+    require_class(client, *classes)
     if context.suspended:
         raise ServiceSuspended
     return client

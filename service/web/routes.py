@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from aiohttp import web
 
-from service.web import rights_api, status
+from service.web import batch_api, rights_api, status
 from service.web.admin import clients, history, modes, notices, proposals, snapshots
 
 RIGHTS: tuple[web.RouteDef, ...] = (
     web.post("/v1/rights", rights_api.ask),
+    web.post("/v1/rights/batch", batch_api.ask_batch),
     web.post("/v1/receipts/verify", rights_api.verify),
     web.get("/v1/status", status.status),
     web.get("/.well-known/jwks.json", rights_api.jwks),

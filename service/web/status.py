@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Final
 
 from aiohttp import web
 
@@ -16,6 +16,8 @@ from service.upstream.breaker import Phase
 from service.web.context import CONTEXT, Context
 from service.web.responses import json_response
 
+#: A judge says every second that it is at work; another takes a dead one's seat within two.
+SILENT_SECONDS: Final = 15.0
 #: Code, whether it must get no requests, and what is known of the cause.
 _Trouble = tuple[str, bool, str]
 
@@ -42,6 +44,7 @@ def readiness(context: Context) -> list[dict[str, Any]]:
     troubles = (
         *_of_the_journal(context),
         *_of_the_budgets(context),
+        *_of_the_sentinel(context),
         *_of_the_snapshot(context),
         *_of_the_upstream(context),
         *_of_what_is_followed(context),
@@ -67,6 +70,21 @@ def _of_the_budgets(context: Context) -> Iterator[_Trouble]:
     if known.down_since is not None:
         detail = f"since {timestamp(known.down_since)}; {known.outage_lookups} lookups of the outage share lent today"
         yield "budget_store", False, detail
+
+
+def _of_the_sentinel(context: Context) -> Iterator[_Trouble]:
+    """Thieves are noticed while marks come to somebody who judges; too many at once are for people to look at."""
+    if context.witness is None:
+        return
+    known = context.witness.status
+    if known.down_since is not None:
+        detail = f"marks wait since {timestamp(known.down_since)}: {known.waiting}, {known.lost} lost"
+        yield "sentinel_silent", False, detail
+    elif known.seat is None or (context.clock.now() - known.seat.at).total_seconds() > SILENT_SECONDS:
+        since = "ever" if known.seat is None else timestamp(known.seat.at)
+        yield "sentinel_silent", False, f"nobody has judged since {since}"
+    elif known.seat.alarm is not None:
+        yield "sentinel_alarm", False, known.seat.alarm
 
 
 def _of_the_snapshot(context: Context) -> Iterator[_Trouble]:

@@ -20,10 +20,12 @@ class SteppingClock:
 
     def __init__(self, file: Path) -> None:
         self._file = file
+        self.seconds = 0
         self.step(0)
 
     def step(self, seconds: int) -> None:
         """Be so many seconds off from now on, in one step."""
+        self.seconds = seconds
         self._tell(str(seconds))
 
     def stop(self, at: float) -> None:

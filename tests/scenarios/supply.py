@@ -20,6 +20,7 @@ def build(
     policy: Path | None = None,
     signers: Iterable[str] = SIGNERS,
     name: str | None = None,
+    canaries: Iterable[Mapping[str, Any]] | None = None,
 ) -> Path:
     """A snapshot of `rows` (default: the demo's people) beside the home, signed by the named keys of the home."""
     out = site.home.with_name(name or f"built-{sequence}")
@@ -28,6 +29,10 @@ def build(
         source = out.with_suffix(".ndjson")
         source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     words = ["snapshot", "build", "--source", str(source), "--policy", str(policy or policy_of(site))]
+    if canaries is not None:
+        planted = out.with_name(f"{out.name}-canaries.ndjson")
+        planted.write_text("".join(json.dumps(row) + "\n" for row in canaries))
+        words += ["--canaries", str(planted)]
     site.relais(*words, "--out", str(out), "--sequence", str(sequence))
     for signer in signers:
         sign(site, out, signer)

@@ -143,7 +143,7 @@ def test_probes_ask_our_own_endpoints(containers: dict[str, Manifest]):
 
 
 def test_each_container_sees_the_keys_of_its_own_work(pod: Manifest, containers: dict[str, Manifest]):
-    public = {"order.pub.jwk", "officer.pub.jwk"}
+    public = {"order.pub.jwk", "receipt.pub.jwk", "officer.pub.jwk"}
     assert key_files(pod, containers["rights"]) == public | {"pepper.jwk", "receipt.jwk"}
     assert key_files(pod, containers["admin"]) == public | {"pepper.jwk", "order.jwk"}
 

@@ -13,13 +13,12 @@ from service.control.format import Kind
 from service.control.intent import Intent
 from service.control.state import ClientState, State
 from service.errors import InvalidField, NotFound
-from service.identifiers import is_client_id
+from service.identifiers import check_finess, is_client_id
 from service.jwk import is_private_jwk
 from service.web.admin.desk import (
     ADMINS,
     DESK,
     READERS,
-    REASON,
     Reasoned,
     Tag,
     admit,
@@ -45,9 +44,16 @@ class ClientBody(Reasoned):
     watch: Text = Watch.ENFORCE.value
 
 
+class StandingBody(Reasoned):
+    """The body of `suspend` and `resume`: of a hub, perhaps what it asks for one FINESS only."""
+
+    finess: Text | None = None
+
+
 #: What a limit may replace.
 _LIMITED: Final = ("daily", "burst", "unknown", "watch")
 _CLIENT: Final = msgspec.json.Decoder(ClientBody)
+_STANDING: Final = msgspec.json.Decoder(StandingBody)
 
 
 async def list_clients(request: web.Request) -> web.Response:
@@ -101,14 +107,16 @@ async def _set_suspended(request: web.Request, *, suspended: bool) -> web.Respon
     admit(request, *ADMINS)
     client_id = _client_id(request)
     _known(client_id, await current_state(request))
-    write = await admit_write(request, ADMINS, _tag_of(client_id), REASON)
+    write = await admit_write(request, ADMINS, _tag_of(client_id), _STANDING)
     state = request.app[DESK].ledger.state
-    if _known(client_id, state).suspended is suspended:
+    known = _known(client_id, state).at(_now(request))
+    finess = None if write.body.finess is None else check_finess(write.body.finess)
+    if known.is_suspended(finess) is suspended and (suspended or not known.slowed):
         return _response(client_id, state, _now(request))
     intent = Intent(
         kind=Kind.CLIENT_SUSPEND if suspended else Kind.CLIENT_RESUME,
         scope=client_id,
-        body={},
+        body={} if finess is None else {"finess": finess},
         reason=write.body.reason,
         actor=write.client.id,
     )
@@ -149,6 +157,10 @@ def _members(client_id: str, known: ClientState) -> dict[str, Any]:
         "suspended": known.suspended,
         "since": timestamp_or_null(known.since),
         "reason": known.reason,
+        "suspended_finess": [
+            {"finess": finess, "since": timestamp(one.since), "reason": one.reason}
+            for finess, one in sorted(known.suspended_finess.items())
+        ],
         "order": known.version,
         "now": {name: known.body.get(name) for name in _LIMITED},
         "limits": [{**limit.members, "until": timestamp(limit.until)} for limit in known.limits],

@@ -165,6 +165,7 @@ def test_of_a_private_key_only_the_public_part_is_kept():
 class Registered:
     body: dict[str, Any] = field(default_factory=body)
     suspended: bool = False
+    suspended_finess: dict[str, object] = field(default_factory=dict)
 
 
 def test_registry_follows_additions_changes_and_removals():

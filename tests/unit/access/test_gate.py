@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
@@ -29,6 +29,7 @@ from tests.unit.access.wrong_signatures import FORGERIES
 class Registered:
     body: dict[str, Any]
     suspended: bool = False
+    suspended_finess: dict[str, object] = field(default_factory=dict)
 
 
 BENCH = Bench()
@@ -223,6 +224,22 @@ def test_a_hub_names_one_of_its_pharmacies(named: str | None):
     assert resolve_finess(hub, "2A0012346") == "2A0012346"
     with pytest.raises(FinessNotAllowed):
         resolve_finess(hub, named)
+
+
+def test_a_hub_suspended_for_one_pharmacy_is_refused_for_that_one_only():
+    body = client_body(client("hub", BENCH.owner, **{"class": "hub", "finess": ["750012346", "2A0012346"]}))
+    registry = Registry()
+    registry.update({"hub": Registered(body)})
+    registry.update({"hub": Registered(body, suspended_finess={"2A0012346": "an order"})})
+    hub = registry.get("hub")
+    assert hub is not None
+    assert resolve_finess(hub, "750012346") == "750012346"
+    with pytest.raises(ClientSuspended):
+        resolve_finess(hub, "2A0012346")
+    registry.update({"hub": Registered(body)})
+    hub = registry.get("hub")
+    assert hub is not None
+    assert resolve_finess(hub, "2A0012346") == "2A0012346"
 
 
 @pytest.mark.parametrize("kind", ["vendor", "operator", "admin", "auditor"])

@@ -1,5 +1,7 @@
 import random
 
+import pytest
+
 from service.access.marks import NUMBERS, PERSONS, Mark
 from service.access.sentinel import Action, Held, Policy, Sentinel
 from service.access.suspicion import Rule, Step
@@ -57,8 +59,54 @@ def settled(pharmacies: int = 40, policy: Policy | None = None) -> Town:
     return town
 
 
-def test_a_canary_suspends_at_once_also_where_the_sentinel_only_reports():
-    town = settled(policy=Policy(report=True, report_rules=frozenset(Rule)))
+@pytest.mark.parametrize("policy", [Policy(report=True), Policy(report_rules=frozenset(Rule))], ids=["all", "rules"])
+def test_where_the_sentinel_only_reports_a_canary_is_told_and_nobody_suspended(policy: Policy):
+    town = settled(policy=policy)
+    town.sentinel.count("c", THIEF, town.mark(canary=True))
+    (action,) = town.judge()
+    assert (action.step, action.held) == (Step.SUSPEND, Held.REPORT)
+    assert town.sentinel.step(THIEF) is Step.NONE
+
+
+def test_a_rule_that_is_only_reported_lends_no_weight_to_another():
+    town = settled(policy=Policy(report_rules=frozenset({Rule.PACE, Rule.STRANGERS})))
+    town.ask(THIEF, 130, unknown=45)
+    (action,) = town.judge()
+    assert (action.step, action.held) == (Step.NOTE, None)
+    assert {finding.rule for finding in action.findings} == {Rule.UNKNOWN}
+
+
+def test_what_is_told_late_counts_in_the_day_and_hurries_no_hour():
+    town = settled()
+    for _ in range(130):
+        town.sentinel.count("c", THIEF, town.mark(), town.hour - 1)
+    sheet = town.sentinel.sheet(THIEF)
+    assert sheet is not None
+    assert (sheet.this_hour.lookups, sheet.today.lookups) == (10, 140)
+    assert Rule.PACE not in {finding.rule for action in town.judge() for finding in action.findings}
+
+
+def test_of_a_day_before_only_a_canary_counts():
+    town = settled()
+    town.sentinel.count("c", THIEF, town.mark(), town.hour - 24)
+    sheet = town.sentinel.sheet(THIEF)
+    assert sheet is not None
+    assert sheet.today.lookups == 10
+    town.sentinel.count("c", THIEF, town.mark(canary=True), town.hour - 24)
+    assert [action.step for action in town.judge()] == [Step.SUSPEND]
+
+
+def test_without_a_fleet_to_compare_with_only_a_canary_is_acted_upon():
+    town = settled(10)
+    town.ask(THIEF, 130)
+    (action,) = town.judge()
+    assert (action.step, action.held) == (Step.SUSPEND, Held.FLEET)
+    town.sentinel.count("c", town.names[1], town.mark(canary=True))
+    assert [(action.finess, action.held) for action in town.judge()] == [(town.names[1], None)]
+
+
+def test_a_canary_suspends_at_once():
+    town = settled()
     town.sentinel.count("c", THIEF, town.mark(canary=True))
     (action,) = town.judge()
     assert (action.step, action.held) == (Step.SUSPEND, None)

@@ -14,6 +14,7 @@ from service.cli.journal_affected import load_recipients
 from service.cli.journal_prune import parse_age
 from service.cli.main import _run
 from service.control.fleet import FleetStore
+from service.control.suspicions import SqliteSuspicions, Suspicion
 from service.errors import OperatorError
 from service.journal.segment import key_path, segment_paths
 from service.journal.writer import JournalWriter
@@ -121,6 +122,20 @@ def test_a_list_that_is_not_complete_says_so(home: Home, tmp_path: Path, capsys:
     assert f"not complete: segment {first.stem}" in capsys.readouterr().err
 
 
+def test_a_list_from_a_damaged_journal_is_never_complete(
+    home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    first, _ = segment_paths(home.journal)
+    # Everything that is left reads well; who was in what was cut, nobody can tell.
+    first.write_bytes(first.read_bytes().splitlines(keepends=True)[0])
+    out = tmp_path / "out"
+    assert relais(home, "affected", "--client", THIEF, *key(home), *SINCE, "--out", str(out), "--json") == 1
+    captured = capsys.readouterr()
+    listed = json.loads(captured.out)
+    assert (listed["complete"], listed["journal"]["whole"], listed["broken_off"]) == (False, False, {})
+    assert (listed["people"], "the journal is damaged" in captured.err) == ({FIRST: 1, SECOND: 1}, True)
+
+
 def test_files_are_sealed_to_recipients(home: Home, tmp_path: Path):
     recipients, out = tmp_path / "recipients.txt", tmp_path / "out"
     recipients.write_text(f"# who reads what\n990000001 {RECIPIENT}\n* {RECIPIENT} # all others\n")
@@ -148,6 +163,41 @@ def test_a_timeline_tells_starts_and_answers(home: Home, tmp_path: Path, capsys:
     out = tmp_path / "timeline.jsonl"
     assert relais(home, "export", "--out", str(out)) == 0
     assert out.stat().st_mode & 0o777 == 0o600
+
+
+def test_a_timeline_tells_what_the_sentinel_noticed_of_a_client(home: Home, capsys: pytest.CaptureFixture[str]):
+    def said(minutes: int, *clients: str, held: str | None = None) -> Suspicion:
+        at = NOW + dt.timedelta(minutes=minutes)
+        return Suspicion(at, "750012346", clients, "slow", ("pace",), "pace 70 (expected 12)", held)
+
+    store = SqliteSuspicions(home.fleet)
+    store.add([said(5, THIEF, held="report"), said(6, HONEST), said(90, "*"), said(-9000, THIEF)])
+    store.close()
+    assert relais(home, "export", "--client", THIEF, *SINCE) == 0
+    text = capsys.readouterr().out
+    events = [json.loads(line) for line in text.splitlines()]
+    kinds = ["answers", "segment", "suspicion", "answers", "segment", "suspicion"]
+    assert [event["event"] for event in events] == kinds
+    assert events[2]["data"] == {
+        "clients": [THIEF],
+        "step": "slow",
+        "rules": ["pace"],
+        "detail": "pace 70 (expected 12)",
+        "held": "report",
+    }
+    assert "750012346" not in text
+    assert relais(home, "export", *SINCE) == 0
+    assert capsys.readouterr().out.count('"suspicion"') == 3
+    assert relais(home, "export") == 0
+    assert capsys.readouterr().out.count('"suspicion"') == 4
+
+
+def test_a_lost_store_leaves_the_rest_of_the_timeline(home: Home, capsys: pytest.CaptureFixture[str]):
+    home.fleet.unlink()
+    assert relais(home, "export", *SINCE) == 0
+    captured = capsys.readouterr()
+    assert "what the sentinel noticed does not answer" in captured.err
+    assert len(captured.out.splitlines()) == 4
 
 
 def test_what_is_old_is_forgotten_and_the_journal_verifies(home: Home, capsys: pytest.CaptureFixture[str]):

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from service.control.fleet import FleetStore
-from service.control.leases import Grant, Lease, SqliteLeaseStore
+from service.control.leases import Grant, Lease, SqliteLeaseStore, Want
 from service.errors import StoreUnavailable
 
 DAY = "2024-02-05"
@@ -169,3 +169,30 @@ def test_spendings_are_the_sum_of_what_is_lent_and_what_was_used(path: Path, ste
         held = sum(lease.granted for lease in lent)
         assert store.spent(day, "p", "1") == store.spent(day, "p") == (lookups + held, unknown + held)
         assert lookups + held <= 90
+
+
+def test_what_is_drawn_together_is_lent_as_if_one_by_one(store: SqliteLeaseStore, path: Path):
+    wants = [Want(DAY, "hub", finess, within(30)) for finess in ("1", "2", "1", "1")]
+    leases = store.draw_all("n/0", wants)
+    assert [(lease.finess, lease.granted) for lease in leases] == [("1", 20), ("2", 20), ("1", 10), ("1", 0)]
+    assert [lease.of_client for lease in leases] == [(0, 0), (20, 20), (40, 40), (50, 50)]
+    store.settle_all([(lease, (1, 0)) for lease in leases if lease.granted])
+    assert (store.spent(DAY, "hub", "1"), store.spent(DAY, "hub")) == ((2, 0), (3, 0))
+
+
+def test_what_is_drawn_together_is_lent_in_one_transaction(store: SqliteLeaseStore):
+    def broken(_: tuple[int, int], __: tuple[int, int]) -> int:
+        raise ZeroDivisionError
+
+    draw(store, within(1), "other")
+    with pytest.raises(ZeroDivisionError):
+        store.draw_all("n/0", [Want(DAY, "hub", "1", within(30)), Want(DAY, "hub", "2", broken)])
+    assert store.spent(DAY, "hub") == (0, 0)
+    assert [lease.client for lease in store.open_leases("n/0")] == ["other"]
+
+
+def test_of_settlements_together_a_wrong_one_ends_all(store: SqliteLeaseStore):
+    lease = draw(store, within(20))
+    with pytest.raises(ValueError, match="within"):
+        store.settle_all([(lease, (5, 0)), (lease, (21, 0))])
+    assert store.spent(DAY, "p") == (20, 20)

@@ -161,7 +161,8 @@ def test_the_chain_of_orders_verifies_with_the_code_of_its_page(served: Installa
     exec(code, names)  # noqa: S102 - the page's own code
     lines = (served.home / "node" / "orders.jsonl").read_text().splitlines()
     orders = [json.loads(line)["order"] for line in lines]
-    keys = [json.loads((served.home / "keys" / "order.pub.jwk").read_text())]
+    files = {"relais-order+jws": "order.pub.jwk", "relais-sentinel-order+jws": "receipt.pub.jwk"}
+    keys = {typ: [json.loads((served.home / "keys" / name).read_text())] for typ, name in files.items()}
     payloads = names["verify_chain"](orders, keys)
     assert payloads == json.loads(served.relais("orders", "list", "--json").stdout)["orders"]
     with pytest.raises(ValueError, match="does not follow"):

@@ -18,7 +18,7 @@ from service.control.format import Kind, Order
 from service.control.history import Filters
 from service.control.proposals import Proposal
 from service.journal.affected import Affected
-from service.journal.damage import REMARKS, Cause
+from service.journal.damage import REMARKS, Cause, Evidence
 from service.journal.disclosure import Category
 from service.journal.receipt import ReceiptFault
 from service.journal.summary import People, Summary
@@ -26,7 +26,7 @@ from service.journal.summary import Report as BreachReport
 from service.reconcile.compare import Verdict as VerdictOfContract
 from service.reconcile.journals import Left
 from service.reconcile.recorded import Place
-from service.reconcile.report import Amc, Evidence, Report
+from service.reconcile.report import Amc, Report
 from service.rights.model import Advice, Freshness, Mode, Status
 from service.rights.reasons import Reason, sentence
 from service.settings import Settings

@@ -17,7 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from service.base64url import b64u
 from service.errors import StoreUnavailable
 from service.journal.entries import Disclosed, Pending, Receipt
-from service.journal.officer import OfficerPrivateKey, parse_officer_private_jwk
+from service.journal.officer import OfficerPrivateKey, Opened, parse_officer_private_jwk
+from service.journal.selection import Reading, Selection
 from service.journal.writer import JournalWriter
 from service.jwk import PrivateKey, parse_private_jwk, private_jwk, thumbprint
 from service.strictjson import canonical
@@ -161,6 +162,11 @@ class Node:
 
     def segments(self) -> list[Path]:
         return sorted(self.directory.glob("*.jsonl"))
+
+    def opened(self, path: Path | None = None) -> list[Opened]:
+        """Every entry of a segment (by default the first), opened."""
+        wanted = (path or self.segments()[0]).stem
+        return [one for name, one in Reading(self.directory, Selection(), officer()).entries() if name == wanted]
 
 
 def naive_root(leaves: list[bytes]) -> bytes:

@@ -15,9 +15,10 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from service.journal.officer import open_segment, parse_officer_private_jwk
+from service.journal.officer import parse_officer_private_jwk
 from service.journal.reader import read_segment
 from service.journal.receipt import verify_receipt
+from service.journal.selection import Reading, Selection
 from service.jwk import parse_public_jwk
 from tests.unit.journal.journal_node import naive_root
 
@@ -44,7 +45,8 @@ def test_the_segment_is_whole_and_its_officer_opens_it(path: Path):
     report = read_segment(path, KEYS)
     assert (report.findings, report.entries, report.batches) == ([], 4, 2)
     officer = parse_officer_private_jwk(VECTORS["keys"]["officer"])
-    for item, question in zip(open_segment(path, officer), VECTORS["questions"], strict=True):
+    opened = [one for _, one in Reading(path.parent, Selection(), officer).entries()]
+    for item, question in zip(opened, VECTORS["questions"], strict=True):
         sealed = {name: question[name] for name in ("answer", "opening", "query")}
         assert item.content == (None if question["identity"] is None else sealed)
 

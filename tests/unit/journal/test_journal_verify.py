@@ -333,3 +333,14 @@ async def test_a_journal_being_written_is_whole_at_every_moment(node: Node):
 
 def test_an_empty_directory_is_whole(tmp_path: Path):
     assert verify_journal(tmp_path / "nothing", {}, None).whole
+
+
+async def test_it_tells_after_each_batch_how_many_bytes_are_read(written: Node):
+    await written.write(2)
+    told: list[tuple[int, int]] = []
+    verify_journal(written.directory, written.keys, None, None, lambda done, total: told.append((done, total)))
+    size = sum(path.stat().st_size for path in written.segments())
+    assert len(told) == len(BATCHES) + 1 + 1
+    assert told == sorted(told)
+    assert {total for _, total in told} == {size}
+    assert told[-1] == (size, size)

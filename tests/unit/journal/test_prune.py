@@ -11,8 +11,9 @@ from service.journal.damage import Cause
 from service.journal.prune import Pruned, prune_journal
 from service.journal.reader import find_head
 from service.journal.segment import HEADS_SUFFIX, key_path, latest_link, pruned_paths, segment_paths
+from service.journal.selection import Reading, Selection
 from service.journal.verify import JournalReport, verify_journal
-from tests.unit.journal.journal_node import NODE, NOW, Node
+from tests.unit.journal.journal_node import NODE, NOW, Node, officer
 
 Bend = Callable[[list[bytes]], list[bytes]]
 YEAR = dt.timedelta(days=365)
@@ -50,6 +51,40 @@ async def test_what_is_old_goes_and_the_rest_still_verifies(aged: Node):
     )
     report = verified(aged)
     assert (report.findings, report.segments, report.pruned, report.entries, report.batches) == ((), 3, 2, 10, 4)
+
+
+@pytest.mark.parametrize("heads_read", [1, 3])
+async def test_what_is_pruned_while_it_is_verified_is_no_damage(aged: Node, heads_read: int):
+    told: list[int] = []
+
+    def report(done: int, _total: int) -> None:
+        told.append(done)
+        if len(told) == heads_read:
+            pruned(aged)
+
+    found = verify_journal(aged.directory, aged.keys, aged.register, LATER, report)
+    assert (found.findings, found.segments, found.entries) == ((), 3, 10)
+    assert len(pruned_paths(aged.directory)) == 2
+
+
+async def test_what_is_pruned_while_it_is_read_is_told(aged: Node):
+    first, second, _ = segment_paths(aged.directory)
+    reading = Reading(aged.directory, Selection(), officer())
+    entries = reading.entries()
+    assert next(entries)[0] == first.stem
+    pruned(aged)
+    # The file that is open is read to its end.
+    assert [opened.entry.n for _, opened in entries] == [1, 2, 3, 4, 0, 1, 2, 3]
+    assert (reading.pruned, reading.broken_off, reading.sealed) == ([second.stem], {}, {})
+
+
+async def test_a_segment_that_vanishes_otherwise_stops_the_reading(aged: Node):
+    _, second, _ = segment_paths(aged.directory)
+    entries = Reading(aged.directory, Selection(), None).entries()
+    next(entries)
+    second.unlink()
+    with pytest.raises(FileNotFoundError):
+        list(entries)
 
 
 async def test_nothing_of_an_entry_stays(aged: Node):

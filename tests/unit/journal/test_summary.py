@@ -6,12 +6,13 @@ from collections.abc import Sequence
 import msgspec
 import pytest
 
+from service.journal.damage import Evidence
 from service.journal.disclosure import MEMBERS, Category
 from service.journal.officer import OfficerPrivateKey
 from service.journal.page import CATEGORIES, render_page
 from service.journal.segment import key_path, segment_paths
 from service.journal.selection import Reading, Selection
-from service.journal.summary import Evidence, Report, summarise
+from service.journal.summary import Report, summarise
 from tests.unit.journal.breach import FIRST, HONEST, SECOND, THIEF, Shown, nir, record
 from tests.unit.journal.journal_node import NOW, Node, officer
 
@@ -119,13 +120,25 @@ async def test_what_no_head_covers_was_told_to_nobody(node: Node):
     assert report(node, officer(), client=THIEF).total.answers == 2
 
 
-async def test_a_damaged_line_ends_its_segment_and_is_told(node: Node):
+async def test_a_damaged_line_is_told_and_every_other_one_is_read(node: Node):
     await planted(node)
     first, _ = segment_paths(node.directory)
     first.write_bytes(first.read_bytes().replace(b'{"at"', b'{"xx"', 1))
     made = report(node, officer(), client=THIEF)
-    assert list(made.broken_off) == [first.stem]
-    assert made.total.answers == 2
+    assert made.broken_off == {first.stem: "line 2 is no entry as it was written"}
+    assert made.total.answers == 6
+
+
+async def test_the_counting_that_follows_the_reading_is_told_of(node: Node):
+    await planted(node)
+    told: list[tuple[int, int]] = []
+    reading = Reading(node.directory, Selection(), None)
+    summarise(
+        reading, WHOLE, at=AT, since="", until="", key=bytes(32), report=lambda done, total: told.append((done, total))
+    )
+    assert told == sorted(told)
+    assert 2 <= len(told) <= 5
+    assert {total for _, total in told} == {256}
 
 
 async def test_neither_report_nor_page_names_anybody(node: Node):

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 from service.errors import UpstreamMalformed, UpstreamUnavailable
+from service.journal.selection import Reading, Selection
 from service.reconcile.asking import ATTEMPTS, Asking
 from service.reconcile.compare import Verdict
-from service.reconcile.journals import Journals, Period
+from service.reconcile.journals import Journals
 from service.reconcile.pace import STOP_AFTER, Pace
 from service.reconcile.progress import About, Progress
 from service.reconcile.recorded import Recorded
@@ -30,7 +31,7 @@ class Desk:
         self.folder = folder
 
     def journals(self) -> Journals:
-        return Journals(self.node.directory, officer(), Period("", ""))
+        return Journals(Reading(self.node.directory, Selection(), officer()))
 
     def answers(self) -> list[Recorded]:
         return list(self.journals().recorded())

@@ -7,15 +7,16 @@ from pathlib import Path
 import pytest
 
 from service.journal.segment import key_path, segment_paths
+from service.journal.selection import Reading, Selection
 from service.reconcile.compare import Shown
-from service.reconcile.journals import Journals, Left, Period
+from service.reconcile.journals import Journals, Left
 from service.reconcile.recorded import Recorded
 from service.reconcile.survey import survey
 from service.rights.model import Status
 from tests.unit.journal.journal_node import NOW, Node, officer
 from tests.unit.reconcile.recording import FIRST, answer, contract, pending, query, record
 
-ALWAYS = Period("", "")
+ALWAYS = Selection()
 
 
 @pytest.fixture
@@ -23,8 +24,8 @@ def node(tmp_path: Path) -> Node:
     return Node(tmp_path / "journal")
 
 
-def read(node: Node, period: Period = ALWAYS, seed: int = 7) -> tuple[Journals, list[Recorded]]:
-    journals = Journals(node.directory, officer(seed), period)
+def read(node: Node, period: Selection = ALWAYS, seed: int = 7) -> tuple[Journals, list[Recorded]]:
+    journals = Journals(Reading(node.directory, period, officer(seed)))
     return journals, list(journals.recorded())
 
 
@@ -67,7 +68,7 @@ def test_answers_of_the_upstream_and_fictitious_numbers_are_left(node: Node):
 def test_only_the_period_asked_for_is_read(node: Node):
     for number in range(3):
         record(node, [pending(query(number), answer(query(number)))], NOW + dt.timedelta(hours=number))
-    _, recorded = read(node, Period("2024-02-05T10:30:12.123Z", "2024-02-05T11:30:12.123Z"))
+    _, recorded = read(node, Selection(since="2024-02-05T10:30:12.123Z", until="2024-02-05T11:30:12.123Z"))
     assert [one.query for one in recorded] == [query(1)]
 
 
@@ -111,7 +112,7 @@ def test_a_sealed_content_that_is_no_answer_breaks_off_without_quoting_it(node: 
 def test_a_survey_tells_how_much_there_is_and_what_comes_again(node: Node):
     asked = [query(1), query(2), query(1), query(1, finess="750012353")]
     record(node, [pending(one, answer(one)) for one in asked])
-    found = survey(Journals(node.directory, officer(), ALWAYS))
+    found = survey(Journals(Reading(node.directory, ALWAYS, officer())))
     assert (found.answers, found.questions, len(found.repeated)) == (4, 3, 1)
 
 

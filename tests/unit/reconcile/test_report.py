@@ -11,12 +11,14 @@ from xml.etree import ElementTree as ET
 import msgspec
 import pytest
 
+from service.journal.damage import Evidence
+from service.journal.selection import Reading, Selection
 from service.reconcile.compare import NO_AMC, Outcome, Said, Verdict
-from service.reconcile.journals import Journals, Left, Period
+from service.reconcile.journals import Journals, Left
 from service.reconcile.page import MEANINGS, render_page
 from service.reconcile.plots import COLOURS, shares
 from service.reconcile.recorded import Place, Recorded
-from service.reconcile.report import Evidence, Report, make_report
+from service.reconcile.report import Report, make_report
 from service.reconcile.survey import Survey
 from service.reconcile.tally import Tally
 from service.rights.model import Status
@@ -45,9 +47,10 @@ def tally(name: str = "Mutuelle") -> Tally:
 
 
 def report(found: Tally | None = None, evidence: Evidence | None = None) -> Report:
-    journals = Journals(Path("nowhere"), officer(), Period("", ""))
+    reading = Reading(Path("nowhere"), Selection(), officer())
+    reading.to_others.append("another")
+    journals = Journals(reading)
     journals.left[Left.FROM_UPSTREAM] = 7
-    journals.sealed_to_others.append("another")
     return make_report(
         tally() if found is None else found,
         Survey(5, 4, frozenset(), journals),

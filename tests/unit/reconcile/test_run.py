@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from service.errors import OperatorError, UpstreamUnavailable
+from service.journal.damage import Evidence
 from service.locks import ALONE, locked
 from service.reconcile.progress import About
-from service.reconcile.report import Evidence, Report
+from service.reconcile.report import Report
 from service.reconcile.run import Plan, Reconciliation
 from service.rights.heard import Heard
 from service.rights.model import Query, Status

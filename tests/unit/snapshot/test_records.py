@@ -9,8 +9,8 @@ import lmdb
 import pytest
 
 from service.errors import LayerRejected
-from service.rights.model import Absence
-from service.snapshot.entries import decode_entry, encode_tombstone
+from service.rights.model import Absence, Planted
+from service.snapshot.entries import CANARY, decode_entry, encode_contract, encode_entry, encode_tombstone
 from service.snapshot.records import Layer
 from service.snapshot.seal import LayerKey, record_key, seal, seal_probe
 
@@ -47,6 +47,17 @@ def plaintext() -> bytes:
 def layer(path: Path) -> Iterator[Layer]:
     layer = Layer(path, KEY)
     yield layer
+    layer.close()
+
+
+def test_a_canary_is_found_like_anyone_and_known_to_the_product(tmp_path: Path, plaintext: bytes):
+    contracts = decode_entry(plaintext).contracts
+    encoded = sorted(encode_contract(one) for one in contracts)
+    entries = {PEOPLE[0]: encode_entry(CANARY, encoded), PEOPLE[1]: encode_entry(0, encoded)}
+    layer = Layer(write(tmp_path / "planted.lmdb", entries), KEY)
+    planted, ordinary = layer.find(PEOPLE[0]), layer.find(PEOPLE[1])
+    assert planted == ordinary
+    assert [isinstance(found, Planted) for found in (planted, ordinary)] == [True, False]
     layer.close()
 
 

@@ -33,7 +33,7 @@ from service.journal.entries import Pending, Receipt
 from service.rights.heard import Heard
 from service.rights.model import Absence, Knowledge, Mode, SourceKind, Stance, Status
 from service.rights.reasons import Reason
-from service.settings import QuerySettings
+from service.settings import QuerySettings, UpstreamSettings
 from service.web.answering import Answerer, commitment
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, 12, 123000, tzinfo=dt.UTC)
@@ -44,6 +44,7 @@ PHARMACY: Any = SimpleNamespace(
     finess=("750012346",),
     finess_index=frozenset({"750012346"}),
     suspended=False,
+    suspended_finess=frozenset(),
 )
 
 
@@ -92,7 +93,7 @@ def context() -> Any:
         knowledge=knowledge,
         journal=FakeJournal(),
         clock=SimpleNamespace(now=lambda: NOW),
-        settings=SimpleNamespace(query=QuerySettings()),
+        settings=SimpleNamespace(query=QuerySettings(), upstream=UpstreamSettings()),
         today=lambda now: now.date(),
         stance=lambda _, **__: (Stance(Mode.DEGRADED), {"mode": "degraded", "mode_order": None, "notices": []}),
         unreadable_records=0,
@@ -100,6 +101,7 @@ def context() -> Any:
         live=False,
         upstream=None,
         charging=None,
+        witness=None,
         registry={PHARMACY.id: PHARMACY},
     )
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
@@ -210,3 +212,58 @@ async def test_an_account_at_rest_is_forgotten(fleet: Fleet):
     worker.charging.give_back_idle()
     assert worker.charging._accounts == {}
     assert msgspec.to_builtins(worker.charging.status)["outage_lookups"] == 0
+
+
+async def test_the_leases_of_a_batch_are_drawn_in_one_transaction(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+    worker, drawn = await fleet.worker(), []
+    draw_all = fleet.store.draw_all
+    monkeypatch.setattr(
+        fleet.store, "draw_all", lambda holder, wants: drawn.append(len(wants)) or draw_all(holder, wants)
+    )
+    client = hub(daily=100, pharmacies=40)
+    charges = await asyncio.gather(*(worker.take(client, finess) for finess in client.finess))
+    assert drawn == [40]
+    assert len({charge.lease for charge in charges}) == 40
+    await worker.charging.close()
+    assert fleet.store.spent(DAY, "hub")[0] == 40 * 12  # under way to the end: an eighth of each budget
+
+
+async def test_leases_drawn_together_too_late_are_all_given_back(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+    worker = await fleet.worker()
+    draw_all, may = fleet.store.draw_all, threading.Event()
+
+    def late(holder: str, wants: Any) -> Any:
+        may.wait(10)
+        return draw_all(holder, wants)
+
+    monkeypatch.setattr(fleet.store, "draw_all", late)
+    monkeypatch.setattr("service.web.lending.STALL_SECONDS", 0.05)
+    client = hub(daily=100, pharmacies=10)
+    await asyncio.gather(*(worker.take(client, finess) for finess in client.finess))
+    may.set()
+    await turns(40)
+    monkeypatch.setattr("service.web.lending.STALL_SECONDS", 5)
+    await worker.charging.close()
+    assert fleet.store.spent(DAY, "hub") == (0, 0)
+
+
+async def test_what_waits_at_once_is_drawn_at_once(fleet: Fleet, monkeypatch: pytest.MonkeyPatch):
+    worker, granted = await fleet.worker(), []
+    draw_all = fleet.store.draw_all
+
+    def seen(holder: str, wants: Any) -> Any:
+        leases = draw_all(holder, wants)
+        granted.extend(lease.granted for lease in leases)
+        return leases
+
+    monkeypatch.setattr(fleet.store, "draw_all", seen)
+    client = pharmacy(10_000, unknown=10_000)
+    charges = await asyncio.gather(*(worker.take(client) for _ in range(200)))
+    assert granted[0] == 20 + 2 * 200
+    assert len({charge.lease for charge in charges}) == 1
+
+
+async def test_a_small_budget_is_lent_in_small_leases_whatever_waits(fleet: Fleet):
+    worker, client = await fleet.worker(), pharmacy(80)
+    await asyncio.gather(*(worker.take(client) for _ in range(10)))
+    assert fleet.store.spent(DAY, "p", FINESS)[0] <= 20

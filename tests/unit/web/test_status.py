@@ -42,6 +42,7 @@ def context(**members: Any) -> Any:
         "live": False,
         "upstream": None,
         "charging": None,
+        "witness": None,
     }
     return SimpleNamespace(**{**sound, **members})
 
