@@ -25,12 +25,14 @@ from service.control.fleet import FleetStore, Server
 from service.control.leases import SqliteLeaseStore
 from service.control.ledger import Ledger
 from service.control.marks import SqliteMarkStore
+from service.control.outages import Share, SqliteOutages
 from service.control.pulse import Pulse
 from service.control.replica import COPY_FILE, Replica
 from service.control.store import SqliteOrderStore
 from service.control.suspicions import SqliteSuspicions
 from service.control.watch import Watcher
 from service.deciding import chain_keys, decisions_on
+from service.exposing import Meter
 from service.follower import Follower, Vault
 from service.journal.charges import Charges, count_charges
 from service.journal.writer import JournalWriter
@@ -57,6 +59,7 @@ from service.web.charging import Charging
 from service.web.context import CONTEXT, Context
 from service.web.edge import routed
 from service.web.lending import Lender
+from service.web.outage_report import OutageReport
 from service.web.retries import Retries
 from service.web.rights_api import RETRIES
 from service.web.server import Runner
@@ -132,7 +135,12 @@ def _spare_the_collector() -> None:
 
 
 def _desk(home: Home, settings: Settings, clock: Clock, ledger: Ledger) -> Desk:
-    return Desk(ledger, decisions_on(ledger, home, settings), Holdings(home, settings, clock, ledger))
+    return Desk(
+        ledger,
+        decisions_on(ledger, home, settings),
+        Holdings(home, settings, clock, ledger),
+        Meter(home, settings),
+    )
 
 
 def open_ledger(home: Home, settings: Settings) -> Ledger:
@@ -169,6 +177,8 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.start()
             context.charging = _charging(home, settings, slot, clock)
             await context.charging.start()
+            report = OutageReport(context.charging, SqliteOutages(home.fleet), _share(settings, slot))
+            await report.start()
             context.witness = Witness(SqliteMarkStore(home.fleet), clock)
             await context.witness.start()
             judge = Judge(_bench(home, settings, ledger), clock)
@@ -189,6 +199,7 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             await context.journal.close()
         if context.charging is not None:
             await context.charging.close()
+            await report.close()
         if context.witness is not None:
             await context.witness.close()
         if judge is not None:
@@ -230,6 +241,12 @@ def _journal(home: Home, settings: Settings, slot: int, clock: Clock, fleet: Fle
         fleet,
         fsync=settings.journal.fsync,
     )
+
+
+def _share(settings: Settings, slot: int) -> Share:
+    """The part of the outage share that this slot gives of, as `_charging` splits it."""
+    workers = settings.rights.workers
+    return Share(settings.instance.node, slot % workers, workers)
 
 
 def _bench(home: Home, settings: Settings, ledger: Ledger) -> Bench:

@@ -7,11 +7,12 @@ RelaisError
 │   └── PreconditionRequired · PreconditionFailed
 ├── AccessError               the caller may not (401, 403, 429)
 │   ├── TokenMissing · TokenInvalid · TokenExpired
-│   ├── ClientSuspended · ScopeMissing · FinessNotAllowed
+│   ├── ClientSuspended       FinessSuspended: a hub, for one of its pharmacies
+│   ├── ScopeMissing · FinessNotAllowed
 │   └── LimitReached          429
 │       └── BudgetExhausted · TooFast
 ├── AvailabilityError         we cannot answer now (503)
-│   └── ServiceSuspended · NoSnapshot · Overloaded
+│   └── ServiceSuspended · NoSnapshot · Overloaded · SpendingsUnavailable
 ├── TrustError                something is not what it claims to be
 │   ├── KeyRejected · SignatureRejected
 │   ├── TrustRefused          the trust file breaks a rule, or a rotation does
@@ -139,6 +140,10 @@ class ClientSuspended(AccessError, code="client_suspended"):
     """A valid token of a suspended client."""
 
 
+class FinessSuspended(ClientSuspended):
+    """A hub that is suspended for the FINESS it names, and for no other."""
+
+
 class ScopeMissing(AccessError, code="scope_missing"):
     """The client's class may not do this."""
 
@@ -188,6 +193,10 @@ class NoSnapshot(AvailabilityError, code="no_snapshot"):
 
 class Overloaded(AvailabilityError, code="overloaded"):
     """Too much work in flight."""
+
+
+class SpendingsUnavailable(AvailabilityError, code="spendings_unavailable"):
+    """What clients read today is not known: the store that counts it does not answer."""
 
 
 class TrustError(RelaisError, code="untrusted"):

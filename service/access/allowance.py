@@ -85,6 +85,11 @@ class Allowance:
         """Lookups in hand."""
         return sum(held.left for held in self._held)
 
+    def in_hand(self, lease_id: int) -> Spent:
+        """Lookups of leases of this number that nobody has used, and those not known to be about nobody known."""
+        held = [one for one in self._held if one.id == lease_id]
+        return sum(one.left for one in held), sum(one.granted - one.unknown for one in held)
+
     def burst_left(self, burst: int) -> int:
         """Lookups that may come at once."""
         return self._bucket.left(burst)

@@ -79,6 +79,10 @@ class Shares:
         """Of `granted` lookups, these were used."""
         self.add(client, finess, (used[0] - granted, used[1] - granted))
 
+    def spent(self) -> dict[tuple[str, str], Spent]:
+        """What was lent and is not known to be unused, by client and FINESS."""
+        return dict(self._spent)
+
     def add(self, client: str, finess: str, spent: Spent) -> None:
         """Count what was spent before, say before a restart."""
         key = client, finess

@@ -123,6 +123,17 @@ def parse_client(
 
     `known_keys` are those of the same `keys`, parsed before: they take most of the time.
     """
+    terms, jwks = _parse_terms(client_id, body)
+    keys = parse_keys(jwks) if known_keys is None else known_keys
+    return msgspec.structs.replace(terms, keys=keys, key_ends=_parse_key_ends(jwks, keys), suspended=suspended)
+
+
+def parse_terms(client_id: str, body: Mapping[str, Any]) -> Client:
+    """The same client without its keys, where thousands are looked at. Raises `InvalidField`."""
+    return _parse_terms(client_id, body)[0]
+
+
+def _parse_terms(client_id: str, body: Mapping[str, Any]) -> tuple[Client, list[dict[str, Any]]]:
     if not is_client_id(client_id):
         raise InvalidField("a client id is 1 to 64 of a-z, 0-9, '.', '_', '-', and starts with a letter or digit")
     try:
@@ -134,20 +145,19 @@ def parse_client(
     daily = budgets.daily if registration.daily is None else registration.daily
     unknown = max(budgets.unknown, daily * _UNKNOWN_PERCENT // 100)
     finess = _parse_finess(registration)
-    keys = parse_keys(registration.keys) if known_keys is None else known_keys
-    return Client(
+    client = Client(
         id=client_id,
         client_class=registration.client_class,
         finess=finess,
         finess_index=frozenset(finess),
-        keys=keys,
+        keys={},
         daily=daily,
         burst=budgets.burst if registration.burst is None else registration.burst,
         unknown=unknown if registration.unknown is None else registration.unknown,
         watch=registration.watch,
-        suspended=suspended,
-        key_ends=_parse_key_ends(registration.keys, keys),
+        suspended=False,
     )
+    return client, registration.keys
 
 
 def _parse_key_ends(jwks: Iterable[Mapping[str, Any]], kids: Iterable[str]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from hashlib import sha256
 
 from service.access.clients import Client, ClientClass, Registry
 from service.access.tokens import MAX_TOKEN_CHARS, Claims, check_state, token_refused, verify_token
-from service.errors import ClientSuspended, FinessNotAllowed, ScopeMissing, TokenMissing
+from service.errors import FinessNotAllowed, FinessSuspended, ScopeMissing, TokenMissing
 
 _SCHEME = "Bearer "
 
@@ -65,7 +65,7 @@ def require_class(client: Client, *classes: ClientClass) -> None:
 def resolve_finess(client: Client, named: str | None) -> str:
     """The FINESS a query is asked for: a pharmacy's own, or the one a hub names from its list.
 
-    Raises `FinessNotAllowed`, also for a pharmacy that names another one, `ClientSuspended` where the client is
+    Raises `FinessNotAllowed`, also for a pharmacy that names another one, `FinessSuspended` where the client is
     suspended for that FINESS, and `ScopeMissing` for other classes.
     """
     require_class(client, ClientClass.PHARMACY, ClientClass.HUB)
@@ -74,7 +74,7 @@ def resolve_finess(client: Client, named: str | None) -> str:
     if named is None or named not in client.finess_index:
         raise FinessNotAllowed("this client is not registered for that FINESS, or named none")
     if client.suspended_finess and named in client.suspended_finess:
-        raise ClientSuspended("this client is suspended for that FINESS")
+        raise FinessSuspended("this client is suspended for that FINESS")
     return named
 
 

@@ -37,6 +37,10 @@ COMMANDS: Final[Mapping[str, str]] = {
     "mode": "Show or set how queries are answered: live, degraded or suspended.",
     "notice": "Put, withdraw and list sentences that answers and the status page carry.",
     "client": "Register, import, list, limit, rotate, suspend and resume those who may ask.",
+    "exposure": """Show who reads how much of what they may: lookups and people, today and over a week.
+
+        Figures are upper bounds: what a worker has in hand counts as used, and each answer about somebody known as
+        another person. Days are those of Europe/Paris. Exit status 3 if the store that counts does not answer.""",
     "token": "Mint a client's token on the machine that holds its key.",
     "orders": "List the signed chain of every decision; approve or reject what waits for a second person.",
     "journal": "Check the signed journal of answers, report a breach from it, forget what was kept long enough.",

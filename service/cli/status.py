@@ -11,8 +11,10 @@ from typing import Annotated, Any
 
 from cyclopts import App, Parameter
 
+from service.access.exposure import most_exposed
 from service.cli.common import DEFAULT_HOME, HomeOption, JsonOption, open_home, print_json
 from service.cli.exits import Exit
+from service.cli.exposure import describe
 from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.control.fleet import FleetStore, Heartbeat
@@ -20,6 +22,8 @@ from service.control.follow import describe_worker, laggards
 from service.control.format import instant_text
 from service.control.ledger import LedgerStatus
 from service.control.state import View
+from service.exposing import Meter
+from service.exposing import members as members_of
 from service.settings import Home, Settings
 from service.snapshot.lookout import Lookout, limits_of
 from service.snapshot.supply import Facts, Supply, members, supply_of
@@ -46,11 +50,14 @@ def status(
         view, ledger_status = ledger.state.view(now), ledger.status
     with closing(FleetStore(where.fleet)) as store:
         beats = store.live(now)
+    with closing(Meter(where, settings)) as meter:
+        exposed = most_exposed(meter.all(view, now))
     sequence = view.activation.sequence if view.activation else None
     behind = laggards(beats, view.version, sequence)
     supply = _supply(where, settings, view, now)
     if json:
-        print_json(_document(view, supply, ledger_status, beats, behind))
+        most = None if exposed is None else members_of(exposed)
+        print_json({**_document(view, supply, ledger_status, beats, behind), "most_exposed": most})
     else:
         print(_headline(view))
         print(f"{len(beats)} live workers, {len(beats) - len(behind)} follow")
@@ -59,6 +66,8 @@ def status(
             print("upstream " + ", ".join(f"{phase} in {number}" for phase, number in sorted(phases.items())))
         for beat in beats if fleet else behind:
             print(f"  {'does not follow: ' if beat in behind else ''}{describe_worker(beat)}")
+        if exposed is not None:
+            print(describe(exposed))
         print("\n".join(_supply_lines(supply)))
     if ledger_status.error:
         print(f"relais: shown from this node's copy: {ledger_status.error}", file=sys.stderr)

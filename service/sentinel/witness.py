@@ -34,8 +34,12 @@ _Marks = dict[tuple[str, str], list[int]]
 
 
 class WitnessStatus(msgspec.Struct, frozen=True):
-    """For readiness: since when marks cannot be handed over, how many wait, were lost; what the judge said last."""
+    """For readiness: since when marks cannot be handed over, how many wait, were lost; what the judge said last.
 
+    `began` is when this worker did: before that it heard nobody.
+    """
+
+    began: dt.datetime
     down_since: dt.datetime | None
     waiting: int
     lost: int
@@ -53,7 +57,8 @@ class Witness:
         self._store = store
         self._clock = clock
         self._markers: dict[int, Marker] = {}
-        self._hour, self._hour_ends = 0, clock.now()
+        self._began = clock.now()
+        self._hour, self._hour_ends = 0, self._began
         self._current: _Marks = {}
         self._waiting: list[tuple[int, _Marks]] = []
         self._count = self._lost = self._lost_told = 0
@@ -67,7 +72,7 @@ class Witness:
     @property
     def status(self) -> WitnessStatus:
         """How the handing over stands."""
-        return WitnessStatus(self._down_since, self._count, self._lost, self._seat)
+        return WitnessStatus(self._began, self._down_since, self._count, self._lost, self._seat)
 
     async def start(self) -> None:
         """Fetch the keys and begin."""

@@ -21,6 +21,7 @@ from service.errors import (
     AccessError,
     AvailabilityError,
     ClientSuspended,
+    FinessSuspended,
     JournalUnwritable,
     RelaisError,
     ScopeMissing,
@@ -80,7 +81,8 @@ class Batch:
 
     def refuse(self, number: int, error: BaseException) -> None:
         """Why the case at `number` gets no answer; or, where that is not about one query, why none of them does."""
-        if isinstance(error, _OF_ALL) or not isinstance(error, Exception):
+        of_all = isinstance(error, _OF_ALL) and not isinstance(error, FinessSuspended)
+        if of_all or not isinstance(error, Exception):
             self.future.set_exception(error)
             return
         if isinstance(error, AccessError):

@@ -15,7 +15,7 @@ import msgspec
 
 from service.access.allowance import OUTAGE_LEASE, Allowance, Charge, Held
 from service.access.bucket import REFILL_PER_SECOND
-from service.access.budget import Limits, Shares, grantable, left_of, limits_of, outage_limits
+from service.access.budget import Limits, Shares, Spent, grantable, left_of, limits_of, outage_limits
 from service.access.clients import Client
 from service.clock import Clock
 from service.errors import BudgetExhausted, Limit, TooFast
@@ -78,6 +78,16 @@ class Charging:
     def status(self) -> ChargingStatus:
         """Where the budgets stand."""
         return ChargingStatus(self._lender.down_since, self._outage_lookups, self._lender.unsettled)
+
+    def outage_answered(self) -> tuple[str, dict[tuple[str, str], Spent]]:
+        """Today, and what was answered from the outage share on it, by client and FINESS."""
+        answered = self._shares.spent()
+        for key, account in self._accounts.items():
+            if key in answered:
+                left, others = account.allowance.in_hand(OUTAGE_LEASE)
+                lookups, unknown = answered[key]
+                answered[key] = lookups - left, unknown - others
+        return self._day, {key: spent for key, spent in answered.items() if spent[0]}
 
     def take(self, client: Client, finess: str, now: dt.datetime) -> Charge | None:
         """A charge for one lookup; None where one must be waited for (`drawn`).

@@ -77,6 +77,7 @@ CATALOGUE: Final[Mapping[str, Problem]] = {
     "no_snapshot": Problem(503, "No verified snapshot is active", "check_card", _CHECK_CARD),
     "journal_unwritable": Problem(503, "The answer could not be recorded", "check_card", _CHECK_CARD),
     "overloaded": Problem(503, "Too much work in flight", "check_card", _CHECK_CARD),
+    "spendings_unavailable": Problem(503, "What clients have read is not known now", "check_card", _CHECK_CARD),
 }
 
 

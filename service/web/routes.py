@@ -5,7 +5,7 @@ from __future__ import annotations
 from aiohttp import web
 
 from service.web import batch_api, rights_api, status
-from service.web.admin import clients, history, modes, notices, proposals, snapshots
+from service.web.admin import clients, exposure, history, modes, notices, proposals, snapshots
 
 RIGHTS: tuple[web.RouteDef, ...] = (
     web.post("/v1/rights", rights_api.ask),
@@ -34,6 +34,7 @@ ADMIN: tuple[web.RouteDef, ...] = (
     web.put("/admin/v1/clients/{id}", clients.register_client),
     web.post("/admin/v1/clients/{id}/suspend", clients.suspend_client),
     web.post("/admin/v1/clients/{id}/resume", clients.resume_client),
+    web.get("/admin/v1/exposure", exposure.read_exposure),
     web.get("/admin/v1/orders", history.list_orders),
     web.get("/admin/v1/proposals", proposals.list_proposals),
     web.get("/admin/v1/proposals/{id}", proposals.read_proposal),

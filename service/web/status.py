@@ -77,13 +77,13 @@ def _of_the_sentinel(context: Context) -> Iterator[_Trouble]:
     if context.witness is None:
         return
     known = context.witness.status
+    heard = known.began if known.seat is None else max(known.began, known.seat.at)
     if known.down_since is not None:
         detail = f"marks wait since {timestamp(known.down_since)}: {known.waiting}, {known.lost} lost"
         yield "sentinel_silent", False, detail
-    elif known.seat is None or (context.clock.now() - known.seat.at).total_seconds() > SILENT_SECONDS:
-        since = "ever" if known.seat is None else timestamp(known.seat.at)
-        yield "sentinel_silent", False, f"nobody has judged since {since}"
-    elif known.seat.alarm is not None:
+    elif (context.clock.now() - heard).total_seconds() > SILENT_SECONDS:
+        yield "sentinel_silent", False, f"nobody has judged since {timestamp(heard)}"
+    elif known.seat is not None and known.seat.alarm is not None:
         yield "sentinel_alarm", False, known.seat.alarm
 
 

@@ -37,6 +37,7 @@ from service.errors import (
     TrustError,
     VersionConflict,
 )
+from service.exposing import Meter
 from service.web.admin.holdings import Holdings
 from service.web.admin.proposed import proposal_response
 from service.web.bodies import read_json
@@ -58,6 +59,7 @@ class Desk:
     ledger: Ledger
     decisions: Decisions
     holdings: Holdings
+    meter: Meter
     verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
 
 

@@ -11,8 +11,8 @@ from aiohttp import web
 
 from service.control.format import Order, order_payload, parse_instant
 from service.control.history import Filters, named_scope
-from service.errors import InvalidField
 from service.web.admin.desk import DESK, READERS, admit
+from service.web.admin.filters import check_known, distinct, number
 from service.web.responses import json_response
 
 DEFAULT_LIMIT: Final = 100
@@ -23,7 +23,7 @@ FILTERS: Final = frozenset({*Filters.__struct_fields__, "limit"})
 async def list_orders(request: web.Request) -> web.Response:
     """The orders that filters want; `next` is what `before` must be for those that follow, null at the end."""
     admit(request, *READERS)
-    filters, limit = parse_filters(_distinct(request))
+    filters, limit = parse_filters(distinct(request))
     orders = await asyncio.to_thread(request.app[DESK].ledger.orders)
     found = [order for order in reversed(orders) if filters.want(order)]
     more = found[limit - 1].version if len(found) > limit else None
@@ -32,33 +32,16 @@ async def list_orders(request: web.Request) -> web.Response:
 
 def parse_filters(query: Mapping[str, str]) -> tuple[Filters, int]:
     """The filters of a query string, and how many orders at most. Raises `InvalidField`."""
-    if not query.keys() <= FILTERS:
-        raise InvalidField(f"a filter that is not known here: they are {', '.join(sorted(FILTERS))}")
+    check_known(query, FILTERS)
     since = query.get("since")
     filters = Filters(
         kind=query.get("kind"),
         scope=named_scope(query.get("scope")),
         actor=query.get("actor"),
         since=None if since is None else parse_instant(since, "/since"),
-        before=_number(query, "before", 2**53 - 1),
+        before=number(query, "before", 2**53 - 1),
     )
-    return filters, _number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT
-
-
-def _distinct(request: web.Request) -> Mapping[str, str]:
-    if len(set(request.query)) != len(request.query):
-        raise InvalidField("a filter is named once")
-    return request.query
-
-
-def _number(query: Mapping[str, str], name: str, most: int) -> int | None:
-    text = query.get(name)
-    if text is None:
-        return None
-    number = int(text) if text.isascii() and text.isdigit() and len(text) <= 16 else 0
-    if not 1 <= number <= most:
-        raise InvalidField(f"a number from 1 to {most}", f"/{name}")
-    return number
+    return filters, number(query, "limit", MAX_LIMIT) or DEFAULT_LIMIT
 
 
 def _members(order: Order) -> Any:

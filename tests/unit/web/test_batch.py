@@ -22,6 +22,7 @@ HUB: Any = SimpleNamespace(
     finess=(OWN, OTHER),
     finess_index=frozenset({OWN, OTHER}),
     suspended=False,
+    suspended_finess=frozenset(),
 )
 
 
@@ -263,6 +264,26 @@ async def test_a_pharmacy_taken_from_the_list_while_a_batch_waits_is_refused_in_
     upstream.may_answer.set()
     assert codes(await batch) == ["answered", "finess_not_allowed"]
     assert [pending.finess for pending in known.journal.pendings] == [OWN]
+
+
+async def test_a_pharmacy_a_hub_is_suspended_for_is_refused_in_its_place_at_once_and_while_the_batch_waits():
+    apart = SimpleNamespace(**{**vars(HUB), "suspended_finess": frozenset({OTHER})})
+    upstream = FakeUpstream(NOBODY)
+    upstream.may_answer.set()
+    known = with_hub(live(upstream))
+    known.registry = {HUB.id: apart}
+    assert codes(await Answerer(known).answer_batch(apart, [query(10), query(11, OTHER)])) == [
+        "answered",
+        "client_suspended",
+    ]
+    upstream.may_answer.clear()
+    known.registry = {HUB.id: HUB}
+    batch = Answerer(known).answer_batch(HUB, [query(10), query(11, OTHER)])
+    await turns()
+    known.registry = {HUB.id: apart}
+    upstream.may_answer.set()
+    assert codes(await batch) == ["answered", "client_suspended"]
+    assert [pending.finess for pending in known.journal.pendings] == [OWN, OWN]
 
 
 async def test_a_hub_that_is_one_no_more_gets_nothing():

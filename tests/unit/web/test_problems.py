@@ -40,6 +40,7 @@ STATUSES = {
     "no_snapshot": 503,
     "journal_unwritable": 503,
     "overloaded": 503,
+    "spendings_unavailable": 503,
 }
 every_problem = pytest.mark.parametrize(("code", "entry"), CATALOGUE.items(), ids=CATALOGUE)
 

@@ -8,7 +8,9 @@ import msgspec
 import pytest
 
 from service.control.ledger import LedgerStatus
+from service.control.marks import Seat
 from service.journal.writer import WriterStatus
+from service.sentinel.witness import WitnessStatus
 from service.settings import Settings
 from service.snapshot.lookout import limits_of
 from service.snapshot.supply import Code, Facts, Supply, Warned, supply_of
@@ -124,3 +126,29 @@ def test_a_warning_about_the_supply_is_told_and_keeps_no_worker_back():
         {"code": "freeze", "blocking": False, "detail": "nothing newer"},
         {"code": "load_refused", "blocking": False, "detail": "9 guard"},
     ]
+
+
+def witness(seat: Seat | None = None, down_since: dt.datetime | None = None, seconds: float = 60) -> Any:
+    began = NOW - dt.timedelta(seconds=seconds)
+    return SimpleNamespace(status=WitnessStatus(began, down_since, 7, 2, seat))
+
+
+@pytest.mark.parametrize(
+    ("known", "expected"),
+    [
+        (witness(Seat(NOW, None)), None),
+        (witness(Seat(NOW, "12 suspects")), ("sentinel_alarm", "12 suspects")),
+        (witness(None, seconds=3), None),
+        (witness(Seat(NOW - dt.timedelta(hours=5), None), seconds=3), None),
+        (witness(None), ("sentinel_silent", "nobody has judged since 2024-02-05T09:29:00Z")),
+        (
+            witness(Seat(NOW - dt.timedelta(seconds=30), None)),
+            ("sentinel_silent", "nobody has judged since 2024-02-05T09:29:30Z"),
+        ),
+        (witness(Seat(NOW, None), NOW), ("sentinel_silent", "marks wait since 2024-02-05T09:30:00Z: 7, 2 lost")),
+    ],
+)
+def test_nobody_who_watches_is_told_and_so_are_too_many_suspects(known: Any, expected: tuple[str, str] | None):
+    told = [(reason["code"], reason["detail"]) for reason in readiness(context(witness=known))]
+    assert told == ([] if expected is None else [expected])
+    assert not any(reason["blocking"] for reason in readiness(context(witness=known)))
