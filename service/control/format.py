@@ -228,8 +228,9 @@ def check_reason(text: str, pointer: str = "/reason") -> None:
         raise InvalidField("say why: a reason is mandatory", pointer)
     if len(text) > REASON_CHARACTERS:
         raise InvalidField(f"longer than {REASON_CHARACTERS} characters", pointer)
-    # Cc moves a terminal's cursor, Cs (lone surrogates) is not UTF-8; Cf is invisible and would split a number.
-    if any(unicodedata.category(character) in {"Cc", "Cs", "Cf"} for character in text):
+    # Cc moves a terminal's cursor, Cs (lone surrogates) is not UTF-8; Cf is invisible and would split a number; Zl and
+    # Zp end a line for many a reader of logs.
+    if any(unicodedata.category(character) in {"Cc", "Cs", "Cf", "Zl", "Zp"} for character in text):
         raise InvalidField("control, invisible or broken characters", pointer)
     folded = unicodedata.normalize("NFKC", text)
     if _LONG_RUN.search(folded) or _CORSICAN.search(folded):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ _HEAD = re.compile(rb'\{"head":"([^"]+)"\}')
 #: Thirteen characters of a NIR, Corsican ones included; every place of a longer run of digits is looked at.
 _NIR = re.compile(rb"(?=([12][0-9]{5}[0-9AB][0-9]{6}))")
 _MEMBER = re.compile(rb"[0-9A-Z][0-9A-Z./-]{3,19}")
+_DATE = re.compile(rb"(?<![0-9])[12][0-9]{3}-[0-9]{2}-[0-9]{2}")
+#: Later ones may be the day of something else, such as a line of a log.
+_BORN_BEFORE = "2015-01-01"
 
 
 def receipt_keys(site: Installation) -> Keys:
@@ -88,17 +91,32 @@ def _decoded(segment: str) -> bytes:
 
 
 def identities_found(site: Installation) -> list[str]:
-    """Where a NIR or a member number of the source rows lies outside demo/: paths, never the number."""
-    rows = site.rows()
-    nirs = {row["nir"][:13].encode() for row in rows}
-    members = {row["member"].encode() for row in rows}
-    found = []
-    for name, data in _remains(site):
-        if any(match[1] in nirs for match in _NIR.finditer(data)):
-            found.append(f"{name}: a NIR")
-        if any(match in members for match in _MEMBER.findall(data)):
-            found.append(f"{name}: a member number")
-    return found
+    """Where a NIR, a member number or a birth date of the source rows lies outside demo/: paths, never the number."""
+    search = Search(site.rows())
+    return [f"{name}: {what}" for name, data in _remains(site) for what in search.found(data)]
+
+
+class Search:
+    """Looks for what tells who somebody of the source rows is."""
+
+    def __init__(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        self._nirs, self._members, self._births = set(), set(), set()
+        for row in rows:
+            self._nirs.add(row["nir"][:13].encode())
+            self._members.add(row["member"].encode())
+            if row["birth_date"] < _BORN_BEFORE:
+                self._births.add(row["birth_date"].encode())
+
+    def found(self, data: bytes) -> list[str]:
+        """The kinds of things found."""
+        found = []
+        if any(match[1] in self._nirs for match in _NIR.finditer(data)):
+            found.append("a NIR")
+        if not self._members.isdisjoint(_MEMBER.findall(data)):
+            found.append("a member number")
+        if not self._births.isdisjoint(_DATE.findall(data)):
+            found.append("a birth date")
+        return found
 
 
 def _remains(site: Installation) -> Iterator[tuple[str, bytes]]:

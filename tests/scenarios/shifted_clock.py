@@ -26,8 +26,15 @@ class SteppingClock:
     def step(self, seconds: int) -> None:
         """Be so many seconds off from now on, in one step."""
         self.seconds = seconds
+        self._tell(str(seconds))
+
+    def stop(self, at: float) -> None:
+        """Stand still at these Unix seconds."""
+        self._tell(f"={at}")
+
+    def _tell(self, text: str) -> None:
         aside = self._file.with_suffix(".new")
-        aside.write_text(str(seconds))
+        aside.write_text(text)
         aside.replace(self._file)
 
     def environment(self) -> dict[str, str]:

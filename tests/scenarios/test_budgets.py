@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from service.control.leases import SqliteLeaseStore
-from tests.fleet import Installation, wait_until
-from tests.scenarios.callers import Callers
-from tests.scenarios.evidence import verify_journal
+from tests.fleet import Installation, Reply, wait_until
+from tests.scenarios.callers import Callers, alone
+from tests.scenarios.evidence import verify_journal, worker_slot
 
 FINESS = "750012346"
 PLENTY = ("--burst", "100000", "--unknown", "100000")
@@ -24,21 +24,36 @@ def readiness(site: Installation) -> set[str]:
 def test_four_workers_hammered_with_one_credential_answer_its_budget_exactly(site: Installation, queries: list[bytes]):
     site.register("stolen", "pharmacy", FINESS, options=("--daily", "300", *PLENTY))
     site.start("rights", workers=4)
+    connections = []
+    for worker in site.workers():
+        with alone(worker, site.workers()):
+            for _ in range(16):
+                connections.append(site.connect())
+                assert site.request("GET", "/livez", connection=connections[-1]).status == 200
 
-    def hammer(number: int) -> list[int]:
+    def hammer(number: int) -> list[Reply]:
         """Ask on one connection until refused many times over: then its worker has no lookup left."""
-        connection, statuses = site.connect(), []
-        while statuses.count(429) < 30:
-            query = queries[(number + len(statuses)) % len(queries)]
-            statuses.append(site.ask(query, "stolen", None, connection).status)
-        connection.close()
-        return statuses
+        replies: list[Reply] = []
+        while sum(reply.status == 429 for reply in replies) < 30:
+            query = queries[(number + len(replies)) % len(queries)]
+            replies.append(site.ask(query, "stolen", None, connections[number]))
+        connections[number].close()
+        return replies
 
     with ThreadPoolExecutor(64) as callers:
-        statuses = [status for one in callers.map(hammer, range(64)) for status in one]
-    assert set(statuses) == {200, 429}
-    assert statuses.count(200) == 300
+        replies = [reply for one in callers.map(hammer, range(64)) for reply in one]
+    assert {reply.status for reply in replies} == {200, 429}
+    assert {reply.code for reply in replies if reply.status == 429} == {"budget_exhausted"}
+    answers = [reply.json()["answer"]["id"] for reply in replies if reply.status == 200]
+    assert len(answers) == len(set(answers)) == 300
     assert verify_journal(site)["entries"] == 300
+    assert {worker_slot(site, path.stem) for path in _segments_with_entries(site)} == {0, 1, 2, 3}
+    assert site.stop("rights") == 0
+    assert _settled(site.home / "control" / "fleet.db") == 300
+
+
+def _segments_with_entries(site: Installation) -> list[Path]:
+    return [path for path in (site.home / "journal").glob("*.jsonl") if b'"leaf":' in path.read_bytes()]
 
 
 async def test_a_killed_workers_leases_are_settled_by_its_successor(site: Installation, queries: list[bytes]):
@@ -57,6 +72,8 @@ async def test_a_killed_workers_leases_are_settled_by_its_successor(site: Instal
     spent = await asyncio.to_thread(_settled, site.home / "control" / "fleet.db")
     # A batch that was written without its head is counted, for nobody can tell it from one that was answered.
     assert recorded <= spent <= recorded + 3 * 8
+    # All that the killed workers held and had not used was lent again, and used.
+    assert spent == 400
 
 
 def _settled(path: Path) -> int:

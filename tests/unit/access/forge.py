@@ -54,13 +54,18 @@ def sealed(key: PrivateKey, header: bytes | str, claims: bytes | str) -> str:
 
 @dataclass
 class Bench:
-    """`owner` is pharmacy-a's Ed25519 key, `owner_ec` its P-256 key, `thief` the key of the registered pharmacy-b."""
+    """`owner` is pharmacy-a's Ed25519 key, `owner_ec` its P-256 key, `thief` the key of the registered pharmacy-b.
+
+    Tokens are issued `at` these Unix seconds, for `audience`.
+    """
 
     owner: PrivateKey = field(default_factory=new_ed)
     owner_ec: PrivateKey = field(default_factory=new_ec)
     thief: PrivateKey = field(default_factory=new_ed)
     stranger: PrivateKey = field(default_factory=new_ed)
     clients: dict[str, Client] = field(default_factory=dict)
+    at: int = T
+    audience: str = AUDIENCE
 
     def __post_init__(self) -> None:
         self.clients["pharmacy-a"] = client("pharmacy-a", self.owner, self.owner_ec)
@@ -71,8 +76,8 @@ class Bench:
         return _without_missing({"alg": key.public.alg, "kid": key.kid, "typ": "JWT", **members})
 
     def claims(self, **members: Any) -> dict[str, Any]:
-        good = {"iss": "pharmacy-a", "sub": "pharmacy-a", "aud": AUDIENCE, "iat": T, "exp": T + 300, "jti": "j-1"}
-        return _without_missing({**good, **members})
+        who = {"iss": "pharmacy-a", "sub": "pharmacy-a", "aud": self.audience}
+        return _without_missing({**who, "iat": self.at, "exp": self.at + 300, "jti": "j-1", **members})
 
     def token(self, key: PrivateKey | None = None, header: dict[str, Any] | None = None, **claims: Any) -> str:
         """A token with members of header and claims replaced, or left out where the value is `MISSING`."""

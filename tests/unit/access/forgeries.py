@@ -14,7 +14,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
 from service.base64url import b64u_decode
-from tests.unit.access.forge import AUDIENCE, MISSING, Bench, T, b64, sign
+from tests.unit.access.forge import MISSING, Bench, b64, sign
 
 P256_ORDER = 0xFFFFFFFF00000000FFFFFFFFFFFFFFFFBCE6FAADA7179E84F3B9CAC2FC632551
 ED25519_ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -24,11 +24,12 @@ FORGERIES: dict[str, Forgery] = {}
 
 
 def forgery(make: Forgery) -> Forgery:
-    FORGERIES[make.__name__] = make
+    each(**{make.__name__: make})
     return make
 
 
 def each(**makers: Forgery) -> None:
+    assert not FORGERIES.keys() & makers.keys()
     FORGERIES.update(makers)
 
 
@@ -197,7 +198,7 @@ each(
     header_x5t=lambda b: b.token(header={"x5t": "AAAA"}),
     header_zip=lambda b: b.token(header={"zip": "DEF"}),
     header_crit_empty=lambda b: b.token(header={"crit": []}),
-    header_crit_names_exp=lambda b: b.token(header={"crit": ["exp"], "exp": T + 300}),
+    header_crit_names_exp=lambda b: b.token(header={"crit": ["exp"], "exp": b.at + 300}),
     header_crit_unknown=lambda b: b.token(header={"crit": ["urn:x"], "urn:x": 1}),
     header_b64_false=lambda b: b.token(header={"b64": False, "crit": ["b64"]}),
     header_b64_true=lambda b: b.token(header={"b64": True}),
@@ -255,54 +256,54 @@ each(
     iss_in_full_width=lambda b: b.token(iss="\uff50harmacy-a", sub="\uff50harmacy-a"),
     aud_missing=lambda b: b.token(aud=MISSING),
     aud_null=lambda b: b.token(aud=None),
-    aud_list=lambda b: b.token(aud=[AUDIENCE]),
-    aud_list_of_both_servers=lambda b: b.token(aud=[AUDIENCE, f"{AUDIENCE}-admin"]),
-    aud_of_the_other_server=lambda b: b.token(aud=f"{AUDIENCE}-admin"),
-    aud_in_other_case=lambda b: b.token(aud=AUDIENCE.upper()),
-    aud_prefix=lambda b: b.token(aud=AUDIENCE[:-1]),
-    aud_object=lambda b: b.token(aud={AUDIENCE: True}),
+    aud_list=lambda b: b.token(aud=[b.audience]),
+    aud_list_of_both_servers=lambda b: b.token(aud=[b.audience, f"{b.audience}-admin"]),
+    aud_of_the_other_server=lambda b: b.token(aud=f"{b.audience}-admin"),
+    aud_in_other_case=lambda b: b.token(aud=b.audience.upper()),
+    aud_prefix=lambda b: b.token(aud=b.audience[:-1]),
+    aud_object=lambda b: b.token(aud={b.audience: True}),
     exp_missing=lambda b: b.token(exp=MISSING),
     exp_null=lambda b: b.token(exp=None),
-    exp_text=lambda b: b.token(exp=str(T + 300)),
-    exp_fraction=lambda b: b.token(exp=T + 300.5),
-    exp_whole_float=lambda b: b.token(exp=float(T + 300)),
+    exp_text=lambda b: b.token(exp=str(b.at + 300)),
+    exp_fraction=lambda b: b.token(exp=b.at + 300.5),
+    exp_whole_float=lambda b: b.token(exp=float(b.at + 300)),
     exp_true=lambda b: b.token(exp=True),
     exp_1e400=lambda b: with_raw(b, "exp", "1e400"),
     exp_exponent=lambda b: with_raw(b, "exp", "1.7071254E9"),
     exp_nan=lambda b: with_raw(b, "exp", "NaN"),
     exp_infinity=lambda b: with_raw(b, "exp", "Infinity"),
     exp_of_2000_digits=lambda b: with_raw(b, "exp", "9" * 2000),
-    exp_list=lambda b: b.token(exp=[T + 300]),
+    exp_list=lambda b: b.token(exp=[b.at + 300]),
     exp_in_arabic_digits=lambda b: with_raw(b, "exp", "١٧٠٧١٢٥٤١٢"),
-    exp_before_iat=lambda b: b.token(iat=T, exp=T - 1),
-    exp_at_iat=lambda b: b.token(iat=T, exp=T),
+    exp_before_iat=lambda b: b.token(iat=b.at, exp=b.at - 1),
+    exp_at_iat=lambda b: b.token(iat=b.at, exp=b.at),
     exp_negative=lambda b: b.token(exp=-1),
-    lifetime_of_601_seconds=lambda b: b.token(exp=T + 601),
-    lifetime_of_a_year=lambda b: b.token(exp=T + 31_536_000),
-    lifetime_too_long_by_an_old_iat=lambda b: b.token(iat=T - 500, exp=T + 101),
+    lifetime_of_601_seconds=lambda b: b.token(exp=b.at + 601),
+    lifetime_of_a_year=lambda b: b.token(exp=b.at + 31_536_000),
+    lifetime_too_long_by_an_old_iat=lambda b: b.token(iat=b.at - 500, exp=b.at + 101),
     iat_missing=lambda b: b.token(iat=MISSING),
-    iat_text=lambda b: b.token(iat=str(T)),
+    iat_text=lambda b: b.token(iat=str(b.at)),
     iat_false=lambda b: b.token(iat=False, exp=300),
-    iat_float=lambda b: b.token(iat=float(T)),
-    iat_in_the_future=lambda b: b.token(iat=T + 121, exp=T + 400),
-    nbf_text=lambda b: b.token(nbf=str(T)),
+    iat_float=lambda b: b.token(iat=float(b.at)),
+    iat_in_the_future=lambda b: b.token(iat=b.at + 121, exp=b.at + 400),
+    nbf_text=lambda b: b.token(nbf=str(b.at)),
     nbf_null=lambda b: b.token(nbf=None),
     nbf_true=lambda b: b.token(nbf=True),
-    nbf_in_the_future=lambda b: b.token(nbf=T + 121),
+    nbf_in_the_future=lambda b: b.token(nbf=b.at + 121),
     jti_missing=lambda b: b.token(jti=MISSING),
     jti_number=lambda b: b.token(jti=1),
     jti_empty=lambda b: b.token(jti=""),
     jti_of_129_characters=lambda b: b.token(jti="j" * 129),
     jti_with_newline=lambda b: b.token(jti="a\nlevel=info"),
-    claims_exp_twice=lambda b: doubled(b, "exp", str(T + 300)),
+    claims_exp_twice=lambda b: doubled(b, "exp", str(b.at + 300)),
     claims_sub_twice=lambda b: doubled(b, "sub", '"pharmacy-b"'),
     claims_unread_member_twice=lambda b: b.raw_claims('{"x":1,"x":2,' + json.dumps(b.claims())[1:]),
     claims_nested_member_twice=lambda b: b.raw_claims('{"x":{"y":1,"y":2},' + json.dumps(b.claims())[1:]),
     claims_with_trailing_data=lambda b: b.raw_claims(json.dumps(b.claims()) + " {}"),
     claims_unread_nan=lambda b: b.raw_claims('{"x":NaN,' + json.dumps(b.claims())[1:]),
-    iat_float_beside_a_whole_nbf=lambda b: b.token(iat=float(T), nbf=T),
-    iat_true_beside_a_whole_nbf=lambda b: b.token(iat=True, exp=300, nbf=T),
-    iat_in_the_future_beside_an_older_nbf=lambda b: b.token(iat=T + 121, exp=T + 400, nbf=T),
+    iat_float_beside_a_whole_nbf=lambda b: b.token(iat=float(b.at), nbf=b.at),
+    iat_true_beside_a_whole_nbf=lambda b: b.token(iat=True, exp=300, nbf=b.at),
+    iat_in_the_future_beside_an_older_nbf=lambda b: b.token(iat=b.at + 121, exp=b.at + 400, nbf=b.at),
     claims_list=lambda b: b.raw_claims(json.dumps([b.claims()])),
     claims_null=lambda b: b.raw_claims("null"),
     claims_not_json=lambda b: b.raw_claims("iss=pharmacy-a"),

@@ -22,7 +22,7 @@ from service.errors import (
     TokenMissing,
 )
 from tests.unit.access.forge import AUDIENCE, MISSING, NOW, Bench, T, client, new_ed
-from tests.unit.access.forgeries import FORGERIES
+from tests.unit.access.wrong_signatures import FORGERIES
 
 
 @dataclass(frozen=True)

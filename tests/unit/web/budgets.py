@@ -40,12 +40,14 @@ def hub(daily: int, pharmacies: int) -> Client:
 class SetClock:
     def __init__(self) -> None:
         self.seconds = 0.0
+        #: By how much the monotonic clock ran on while the wall clock stood.
+        self.monotonic_more = 0.0
 
     def now(self) -> dt.datetime:
         return NOW + dt.timedelta(seconds=self.seconds)
 
     def monotonic(self) -> float:
-        return 1000.0 + self.seconds
+        return 1000.0 + self.seconds + self.monotonic_more
 
 
 @dataclass
