@@ -86,6 +86,7 @@ def test_an_fsync_that_failed_is_not_tried_again(night: Night, tmp_path: Path, c
         assert inode not in failed, "an fsync was tried again in hope"
         if Path(f"/proc/self/fd/{descriptor}").resolve().name == "records.lmdb":
             failed.append(inode)
+            os.dup(descriptor)  # held open, so that no later file gets its inode
             raise OSError(errno.EIO, "Input/output error")
         real(descriptor)
 
