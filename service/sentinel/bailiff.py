@@ -19,7 +19,18 @@ from service.errors import ControlError, RelaisError, StoreUnavailable
 from service.journal.segment import paris_day
 from service.jwk import PrivateKey
 from service.sentinel.memory import Kept, Slowed
-from service.sentinel.sentence import Sentence, detail, is_hub, is_watched, lifted, meant, slower, slowing, step_name, suspensions
+from service.sentinel.sentence import (
+    Sentence,
+    detail,
+    is_hub,
+    is_watched,
+    lifted,
+    meant,
+    slower,
+    slowing,
+    step_name,
+    suspensions,
+)
 
 _HOUR_SECONDS: Final = 3600.0
 #: A hub for which so many pharmacies were suspended within a day is itself a matter for people.
