@@ -103,7 +103,8 @@ class ClientState(msgspec.Struct, frozen=True):
 
 def _under(body: Mapping[str, Any], held: Iterable[TimedLimit]) -> Mapping[str, Any]:
     """A registration under limits, the earliest first."""
-    said, slowed = dict(body), {}
+    said: dict[str, Any] = dict(body)
+    slowed: dict[str, Any] = {}
     for limit in held:
         (slowed if limit.slowed else said).update(limit.members)
     for name, value in slowed.items():

@@ -75,13 +75,17 @@ class _Session:
         bench.bailiff.remind(now)
 
     def look_at_store(self) -> None:
-        """A store made anew counts from the beginning, and its keys are others."""
+        """A store made anew counts from the beginning, and its keys are others; one that went back, from where it is.
+
+        A power cut or a backup put in its place takes it back: its next batches bear numbers that were counted before.
+        """
         epoch = self._bench.marks.epoch(lambda: secrets.token_bytes(KEY_BYTES))
         if epoch != self.kept.epoch:
             if self.kept.epoch:
                 _LOG.error("marks_store_anew")
                 self.sentinel.begin_period()
             self.kept.epoch, self.kept.counted = epoch, 0
+        self.kept.counted = min(self.kept.counted, self._bench.marks.last())
 
     def work(self, now: dt.datetime) -> None:
         """Count what came, judge, carry out, and keep what must not be forgotten."""

@@ -309,6 +309,27 @@ def test_a_second_store_made_anew_is_counted_from_its_beginning(home: Home):
     assert home.client().suspended
 
 
+def test_a_second_store_that_went_back_is_heard_from_there_on(home: Home):
+    session = home.session()
+    home.ask()
+    session.work(home.now)
+    session.save(home.now)
+    home.marks.close()
+    backup = home.fleet.read_bytes()
+    for _ in range(5):
+        home.ask()
+    session.work(home.now)
+    session.save(home.now)
+    home.marks.close()
+    for path in home.root.glob("fleet.db*"):
+        path.unlink()
+    home.fleet.write_bytes(backup)
+    after = home.session()
+    home.ask(canary=True)
+    after.work(home.now)
+    assert home.client().suspended
+
+
 def test_the_hour_waits_for_what_comes_late(home: Home):
     session = home.session()
     home.now = dt.datetime(2024, 2, 5, 9, 59, 59, tzinfo=dt.UTC)
