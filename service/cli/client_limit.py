@@ -33,7 +33,8 @@ def limit(  # noqa: PLR0913 - one parameter an option
 ) -> int:
     """Replace a client's budgets or watch; what is not named stays as it is. Status 3 if a worker does not follow.
 
-    With --until what was before holds again then; without, it replaces limits that would have ended, too. A budget
+    With --until what was before holds again then; without, it replaces limits that would have ended, too, but the
+    sentinel's, which `relais client resume` lifts. A budget
     above the class's default, or above an earlier limit's end, is proposed and waits for a second person: status 4.
     """
     where, settings = open_home(home)

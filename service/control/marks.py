@@ -81,6 +81,10 @@ class MarkStore(Protocol):
         """The first batches after one."""
         ...
 
+    def last(self) -> int:
+        """The batch that came last, dropped or not; 0 where none ever came."""
+        ...
+
     def drop(self, upto: int) -> None:
         """These batches are counted for good."""
         ...
@@ -138,6 +142,17 @@ class SqliteMarkStore:
             return connection.execute(query, (after, most)).fetchall()
 
         return [Batch(row, hour, _marks(packed)) for row, hour, packed in self._database.read(select)]
+
+    def last(self) -> int:
+        """As the port says."""
+
+        def select(connection: sqlite3.Connection) -> int:
+            if not connection.execute(_HAS, ("marks",)).fetchone()[0]:
+                return 0
+            row = connection.execute("SELECT seq FROM sqlite_sequence WHERE name = 'marks'").fetchone()
+            return 0 if row is None else int(row[0])
+
+        return self._database.read(select)
 
     def drop(self, upto: int) -> None:
         """As the port says."""

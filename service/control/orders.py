@@ -190,7 +190,7 @@ def _register(draft: _Draft, order: Order) -> None:
 
 
 def _limit(draft: _Draft, order: Order) -> None:
-    """Without an end it replaces what the registration says and what other limits say of the same members."""
+    """Without an end it replaces what the registration says and what people's limits say of the same members."""
     members = msgspec.to_builtins(order_body(order, Limit))
     client = _client(draft, order)
     plain = msgspec.structs.replace(client, body=client.registered, version=order.version)
@@ -201,7 +201,9 @@ def _limit(draft: _Draft, order: Order) -> None:
         limits = (*client.limits, TimedLimit(members, order.version, order.until))
     else:
         plain = msgspec.structs.replace(plain, body={**plain.body, **members})
-        limits = tuple(left for limit in client.limits for left in _without(limit, members))
+        limits = tuple(
+            left for limit in client.limits for left in ((limit,) if limit.slowed else _without(limit, members))
+        )
     draft.clients[order.scope] = plain.limited(limits)
 
 
@@ -247,7 +249,8 @@ def _client(draft: _Draft, order: Order) -> ClientState:
     client = draft.clients.get(order.scope)
     if client is None:
         raise NotFound("no client of this id is registered")
-    return client.at(order.at)
+    # The sentinel's orders only tighten: a time that lies ahead must not end what people limited.
+    return client if is_sentinels(order) else client.at(order.at)
 
 
 def _put_notice(draft: _Draft, order: Order) -> None:

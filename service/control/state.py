@@ -89,14 +89,28 @@ class ClientState(msgspec.Struct, frozen=True):
         return tuple(sorted({limit.until for limit in self.limits}))
 
     def limited(self, limits: Iterable[TimedLimit]) -> ClientState:
-        """The same client, this body under those limits; of two that name one member, the later order's holds."""
+        """The same client, this body under those limits; of two that name one member, the later order's holds.
+
+        The sentinel's lowers what the others come to, whichever came first: it never raises it.
+        """
         given = sorted(limits, key=lambda limit: limit.version)
         client = msgspec.structs.replace(self, limits=(), until=None, then=None)
         for end in sorted({limit.until for limit in given}, reverse=True):
             held = tuple(limit for limit in given if limit.until >= end)
-            body = {**self.body, **{name: value for limit in held for name, value in limit.members.items()}}
-            client = msgspec.structs.replace(client, body=body, limits=held, until=end, then=client)
+            client = msgspec.structs.replace(client, body=_under(self.body, held), limits=held, until=end, then=client)
         return client
+
+
+def _under(body: Mapping[str, Any], held: Iterable[TimedLimit]) -> Mapping[str, Any]:
+    """A registration under limits, the earliest first."""
+    said: dict[str, Any] = dict(body)
+    slowed: dict[str, Any] = {}
+    for limit in held:
+        (slowed if limit.slowed else said).update(limit.members)
+    for name, value in slowed.items():
+        known = said.get(name)
+        said[name] = min(known, value) if isinstance(known, int) else value
+    return said
 
 
 class Activation(msgspec.Struct, frozen=True):

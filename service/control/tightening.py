@@ -48,7 +48,7 @@ def check_author(order: Order, typ: str) -> None:
 
 def check_lowers(order: Order, client: ClientState) -> None:
     """Raises `Conflict` unless the sentinel's limit lies below all that others said of the client, now and later."""
-    bound, daily = lowest_daily(client), order_body(order, Limit).daily
+    bound, daily = lowest_daily(client.at(order.at)), order_body(order, Limit).daily
     if bound is None or not isinstance(daily, int) or daily >= bound:
         raise Conflict("the sentinel may only lower a daily budget that is told")
 

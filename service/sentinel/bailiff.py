@@ -19,7 +19,18 @@ from service.errors import ControlError, RelaisError, StoreUnavailable
 from service.journal.segment import paris_day
 from service.jwk import PrivateKey
 from service.sentinel.memory import Kept, Slowed
-from service.sentinel.sentence import Sentence, detail, is_hub, lifted, meant, slower, slowing, step_name, suspensions
+from service.sentinel.sentence import (
+    Sentence,
+    detail,
+    is_hub,
+    is_watched,
+    lifted,
+    meant,
+    slower,
+    slowing,
+    step_name,
+    suspensions,
+)
 
 _HOUR_SECONDS: Final = 3600.0
 #: A hub for which so many pharmacies were suspended within a day is itself a matter for people.
@@ -76,8 +87,7 @@ class Bailiff:
 
     def _order(self, action: Action, kept: Kept, now: dt.datetime) -> str | None:
         """The orders an action comes to; why it is only told, where it is. What cannot be given now waits."""
-        state = self._ledger.state
-        clients = {name: known.at(now) for name, known in state.clients.items() if name in self._named(action)}
+        clients = self._named(action, now)
         try:
             sentence = self._sentence(action, clients, now)
             for intent in sentence.intents.values():
@@ -89,8 +99,11 @@ class Bailiff:
         self._remember(action, sentence, clients, kept, now)
         return sentence.held
 
-    def _named(self, action: Action) -> set[str]:
-        return set(meant(action, self._ledger.state.clients))
+    def _named(self, action: Action, now: dt.datetime) -> dict[str, ClientState]:
+        """Without those that are only watched: others may be meant beside them."""
+        known = self._ledger.state.clients
+        named = {name: known[name].at(now) for name in meant(action, known)}
+        return {name: one for name, one in named.items() if not is_watched(one)}
 
     def _sentence(self, action: Action, clients: dict[str, ClientState], now: dt.datetime) -> Sentence:
         if action.step is Step.SUSPEND:

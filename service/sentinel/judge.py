@@ -17,7 +17,6 @@ from typing import Final, NamedTuple
 import structlog
 
 from service import telemetry
-from service.access.clients import Watch
 from service.access.counters import local_hour
 from service.access.marks import unpack
 from service.access.sentinel import Action, Policy, Sentinel
@@ -28,6 +27,7 @@ from service.errors import OperatorError, StoreUnavailable
 from service.locks import ALONE, locked
 from service.sentinel.bailiff import Bailiff
 from service.sentinel.memory import Kept, Memory
+from service.sentinel.sentence import is_watched
 from service.sentinel.witness import KEY_BYTES, PARIS, PERIOD_DAYS
 
 LOCK_FILE: Final = "sentinel.lock"
@@ -40,6 +40,7 @@ _LATE_SECONDS: Final = 2.0
 _BATCHES_AT_ONCE: Final = 500
 #: After a fault of its own the judge begins again from what was kept.
 _FAULT_PAUSE_SECONDS: Final = 5.0
+_NEVER: Final = dt.datetime.max.replace(tzinfo=dt.UTC)
 _LOG: Final = structlog.get_logger(__name__)
 
 
@@ -69,18 +70,22 @@ class _Session:
         self._dirty: set[str] = set()
         self._urgent = known is None
         self._saved_at = self._latest = 0.0
-        self._watch_version, self._watch_reports = -1, frozenset[str]()
+        self._watch_version, self._watch_ends, self._watch_reports = -1, now, frozenset[str]()
         self.look_at_store()
         bench.bailiff.remind(now)
 
     def look_at_store(self) -> None:
-        """A store made anew counts from the beginning, and its keys are others."""
+        """A store made anew counts from the beginning, and its keys are others; one that went back, from where it is.
+
+        A power cut or a backup put in its place takes it back: its next batches bear numbers that were counted before.
+        """
         epoch = self._bench.marks.epoch(lambda: secrets.token_bytes(KEY_BYTES))
         if epoch != self.kept.epoch:
             if self.kept.epoch:
                 _LOG.error("marks_store_anew")
                 self.sentinel.begin_period()
             self.kept.epoch, self.kept.counted = epoch, 0
+        self.kept.counted = min(self.kept.counted, self._bench.marks.last())
 
     def work(self, now: dt.datetime) -> None:
         """Count what came, judge, carry out, and keep what must not be forgotten."""
@@ -92,7 +97,7 @@ class _Session:
             if len(batches) < _BATCHES_AT_ONCE:
                 break
         actions += self._come_to(_hour(now - dt.timedelta(seconds=_LATE_SECONDS)), now)
-        actions += self.sentinel.judge(self._seconds(now), self._reports())
+        actions += self.sentinel.judge(self._seconds(now), self._reports(now))
         self._bench.bailiff.carry_out(actions, self.kept, now)
         went_on = self._bench.bailiff.go_on(self.sentinel, self.kept, now)
         self._dirty |= {action.finess for action in actions}
@@ -118,7 +123,7 @@ class _Session:
         self.kept.counted = batch.id
 
     def _come_to(self, hour: int, now: dt.datetime) -> list[Action]:
-        actions = self.sentinel.begin_hour(hour, self._seconds(now), self._reports())
+        actions = self.sentinel.begin_hour(hour, self._seconds(now), self._reports(now))
         period = hour // 24 // PERIOD_DAYS
         if period != self.kept.period and hour == self.sentinel.fleet.hour:
             if self.kept.period:
@@ -127,12 +132,14 @@ class _Session:
             self.kept.period = period
         return actions
 
-    def _reports(self) -> frozenset[str]:
-        """The clients that are only watched."""
+    def _reports(self, now: dt.datetime) -> frozenset[str]:
+        """The clients that are only watched, by an order that has not ended."""
         state = self._bench.ledger.state
-        if state.version != self._watch_version:
-            watched = (name for name, known in state.clients.items() if known.body.get("watch") == Watch.REPORT)
-            self._watch_version, self._watch_reports = state.version, frozenset(watched)
+        if state.version != self._watch_version or now >= self._watch_ends:
+            known = {name: client.at(now) for name, client in state.clients.items()}
+            self._watch_version = state.version
+            self._watch_ends = min((one.until for one in known.values() if one.until is not None), default=_NEVER)
+            self._watch_reports = frozenset(name for name, one in known.items() if is_watched(one))
         return self._watch_reports
 
     def _seconds(self, now: dt.datetime) -> float:

@@ -6,7 +6,7 @@ import datetime as dt
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Final, NamedTuple
 
-from service.access.clients import ClientClass
+from service.access.clients import ClientClass, Watch
 from service.access.counters import OTHERS
 from service.access.sentinel import SLOW_LOOKUPS_AN_HOUR, Action
 from service.access.suspicion import Step
@@ -44,6 +44,11 @@ def meant(action: Action, clients: Mapping[str, ClientState]) -> list[str]:
 def is_hub(known: ClientState) -> bool:
     """Whether the client asks for many pharmacies."""
     return bool(known.body.get("class") == ClientClass.HUB)
+
+
+def is_watched(known: ClientState) -> bool:
+    """Whether the sentinel only tells of the client, whoever else is meant."""
+    return bool(known.body.get("watch") == Watch.REPORT)
 
 
 def suspensions(action: Action, clients: Mapping[str, ClientState]) -> Sentence:

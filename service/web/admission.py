@@ -64,11 +64,12 @@ class Admission:
         return True
 
     def _check_again(self, case: Case) -> bool:
-        """Who was suspended, or lost the pharmacy, while a query was away gets no answer."""
+        """Who was suspended, or lost the pharmacy, while a query was away gets no answer; budgets are those of now."""
         known = self._context.registry.get(case.client.id)
         if known is None or known.suspended:
             raise ClientSuspended("this client is suspended")
         resolve_finess(known, case.query.finess)
+        case.client = known
         return True
 
     def _charge(self, case: Case, now: dt.datetime) -> bool:

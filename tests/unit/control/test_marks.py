@@ -43,6 +43,15 @@ def test_batches_are_read_in_order_until_they_are_dropped(store: SqliteMarkStore
     assert store.read(0, 10)[0].id > second.id
 
 
+def test_the_last_batch_is_known_also_once_it_is_dropped(store: SqliteMarkStore):
+    assert store.last() == 0
+    store.hand_over(5, MARKS)
+    store.hand_over(6, MARKS)
+    store.drop(store.last())
+    assert store.last() == 2
+    assert store.read(0, 10) == []
+
+
 def test_all_workers_have_one_key_and_a_day_s_is_gone_once_the_day_after_next_is_made(
     path: Path, store: SqliteMarkStore
 ):

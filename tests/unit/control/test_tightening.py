@@ -176,6 +176,38 @@ def test_a_resumption_lifts_what_the_sentinel_limited_and_no_persons_limit():
     assert (client.body["daily"], client.slowed, client.registered["daily"]) == (300, False, 800)
 
 
+SLOWED = make_order(2, "client.limit", "p", {"daily": 300}, actor=SENTINEL, until=NOON + 5 * HOUR)
+
+
+@pytest.mark.parametrize("kind", ["client.limit", "client.register"])
+@pytest.mark.parametrize(("daily", "holds"), [(100, 100), (700, 300)])
+def test_what_a_person_says_after_it_is_neither_raised_nor_lifts_it(kind: str, daily: int, holds: int):
+    body = registration(daily=daily) if kind == "client.register" else {"daily": daily}
+    client = orders(SLOWED, make_order(3, kind, "p", body)).clients["p"]
+    assert (client.body["daily"], client.slowed, client.registered["daily"]) == (holds, True, daily)
+    assert client.at(NOON + 5 * HOUR).body["daily"] == daily
+
+
+@pytest.mark.parametrize(("daily", "holds"), [(100, 100), (700, 300)])
+def test_of_it_and_a_later_limit_that_ends_the_lower_holds(daily: int, holds: int):
+    client = orders(SLOWED, make_order(3, "client.limit", "p", {"daily": daily}, until=NOON + HOUR)).clients["p"]
+    assert client.body["daily"] == holds
+    assert client.at(NOON + HOUR).body["daily"] == 300
+
+
+@pytest.mark.parametrize("kind", ["client.suspend", "client.limit"])
+def test_a_time_that_lies_ahead_ends_no_persons_limit(kind: str):
+    """A thief with a receipt key writes any time he likes."""
+    ahead = NOON + 5000 * HOUR
+    body, until = ({"finess": FINESS}, None) if kind == "client.suspend" else ({"daily": 799}, ahead + HOUR)
+    state = orders(
+        make_order(2, "client.limit", "p", {"daily": 100, "burst": 1}, until=NOON + 48 * HOUR),
+        make_order(3, kind, "p", body, actor=SENTINEL, at=ahead, until=until),
+    )
+    seen = state.view(NOON).clients["p"].body
+    assert (seen["daily"], seen["burst"]) == (100, 1)
+
+
 def test_a_pharmacy_is_resumed_by_name_and_a_registration_resumes_none():
     suspended = make_order(2, "client.suspend", "p", {"finess": FINESS})
     state = orders(suspended, make_order(3, "client.resume", "p"))

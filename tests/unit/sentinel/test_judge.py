@@ -57,8 +57,9 @@ class Home:
     def fleet(self) -> Path:
         return self.root / "fleet.db"
 
-    def give(self, kind: str, scope: str, body: Any = None) -> None:
-        self.ledger.issue(Intent(kind=kind, scope=scope, body=body or {}, reason="why", actor="cli:a"), KEY, NOW)
+    def give(self, kind: str, scope: str, body: Any = None, until: dt.datetime | None = None) -> None:
+        intent = Intent(kind=kind, scope=scope, body=body or {}, reason="why", actor="cli:a", until=until)
+        self.ledger.issue(intent, KEY, NOW)
 
     def session(self) -> _Session:
         bailiff = Bailiff(self.ledger, RECEIPT, SqliteLeaseStore(self.fleet), SqliteSuspicions(self.fleet))
@@ -261,6 +262,28 @@ def test_a_client_in_report_is_only_told_of(home: Home):
     assert home.sentinels() == []
 
 
+def test_a_client_is_in_report_until_that_ends(home: Home):
+    home.give("client.limit", "p", {"watch": "report"}, NOW + dt.timedelta(minutes=10))
+    session = home.session()
+    session.work(home.now)
+    home.later(minutes=10)
+    home.ask(canary=True)
+    session.work(home.now)
+    assert home.client().suspended
+
+
+def test_a_client_in_report_is_only_told_of_also_where_another_asked_for_the_same_pharmacy(home: Home):
+    home.give("client.limit", "p", {"watch": "report"})
+    session = home.session()
+    home.ask()
+    home.ask(client="hub", canary=True)
+    session.work(home.now)
+    assert home.client("hub").suspended_finess.keys() == {FINESS}
+    assert not home.client().suspended
+    session.work(home.now)
+    assert session.sentinel.step(FINESS) is Step.SUSPEND
+
+
 def test_a_damaged_memory_is_set_aside_and_suspensions_hold(home: Home):
     session = home.session()
     home.ask(canary=True)
@@ -283,6 +306,27 @@ def test_a_second_store_made_anew_is_counted_from_its_beginning(home: Home):
     home.ask(canary=True)
     session.look_at_store()
     session.work(home.now)
+    assert home.client().suspended
+
+
+def test_a_second_store_that_went_back_is_heard_from_there_on(home: Home):
+    session = home.session()
+    home.ask()
+    session.work(home.now)
+    session.save(home.now)
+    home.marks.close()
+    backup = home.fleet.read_bytes()
+    for _ in range(5):
+        home.ask()
+    session.work(home.now)
+    session.save(home.now)
+    home.marks.close()
+    for path in home.root.glob("fleet.db*"):
+        path.unlink()
+    home.fleet.write_bytes(backup)
+    after = home.session()
+    home.ask(canary=True)
+    after.work(home.now)
     assert home.client().suspended
 
 

@@ -161,6 +161,24 @@ async def test_a_batch_waits_for_its_leases_and_holds_up_nobody_else():
     assert [pending.lease for pending in known.journal.pendings] == [9, 5, 5, 6]
 
 
+async def test_a_query_that_waited_for_its_lease_is_charged_by_the_limits_of_now():
+    class Noted(FakeCharging):
+        def take(self, client: Any, finess: str, now: Any) -> Any:
+            asked.append(client)
+            return super().take(client, finess, now)
+
+    asked: list[Any] = []
+    known = with_hub(context())
+    known.charging = Noted()
+    batch = Answerer(known).answer_batch(HUB, [query(10)])
+    await turns()
+    lowered = SimpleNamespace(**{**vars(HUB), "daily": 1})
+    known.registry = {HUB.id: lowered}
+    known.charging.lend(1)
+    assert codes(await batch) == ["answered"]
+    assert asked == [HUB, lowered]
+
+
 async def test_the_last_to_be_refused_lets_the_others_go():
     known = with_hub(context())
     known.charging = FakeCharging(2)
