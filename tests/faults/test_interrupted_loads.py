@@ -79,6 +79,7 @@ def test_an_fsync_that_failed_is_not_tried_again(night: Night, tmp_path: Path, c
     """After it the kernel may have dropped the pages: a second one that succeeds proves nothing."""
     home = night.fresh(tmp_path / "home")
     failed: list[int] = []
+    held: list[int] = []
     real = os.fsync
 
     def fsync(descriptor: int) -> None:
@@ -86,13 +87,15 @@ def test_an_fsync_that_failed_is_not_tried_again(night: Night, tmp_path: Path, c
         assert inode not in failed, "an fsync was tried again in hope"
         if Path(f"/proc/self/fd/{descriptor}").resolve().name == "records.lmdb":
             failed.append(inode)
-            os.dup(descriptor)  # held open, so that no later file gets its inode
+            held.append(os.dup(descriptor))  # so that no later file gets its inode
             raise OSError(errno.EIO, "Input/output error")
         real(descriptor)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(os, "fsync", fsync)
         assert relais(home, "snapshot", "load", str(night.base)) == 1
+    for descriptor in held:
+        os.close(descriptor)
     assert failed
     assert "refused at step 0 folder" in capsys.readouterr().err
     assert is_old_or_new(home, night, "base") == 1
