@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from service.errors import SignatureRejected
 from service.journal.entries import (
@@ -26,8 +25,8 @@ from service.journal.entries import (
     unverified_payload,
 )
 from service.journal.segment import lines, peek_header, segment_paths
+from service.paris import paris_date
 
-_PARIS: Final = ZoneInfo("Europe/Paris")
 #: A segment begins on the day of its first entry at the latest; one more for a clock that was set.
 _MARGIN_DAYS: Final = 1
 _UNKNOWN: Final = "beneficiary_unknown"
@@ -119,7 +118,7 @@ def _size(line: bytes) -> int | None:
 
 
 def _day(entry: Entry) -> str:
-    return dt.datetime.fromisoformat(entry.at).astimezone(_PARIS).date().isoformat()
+    return paris_date(dt.datetime.fromisoformat(entry.at)).isoformat()
 
 
 def _sum(one: Spent | None, other: Spent) -> Spent:

@@ -19,7 +19,7 @@ from service.access.budget import Limits, Shares, Spent, grantable, left_of, lim
 from service.access.clients import Client
 from service.clock import Clock
 from service.errors import BudgetExhausted, Limit, TooFast
-from service.journal.segment import paris_day
+from service.paris import paris_date, paris_day
 from service.settings import BudgetSettings
 from service.web.lending import DOWN_SECONDS, STALL_SECONDS, Lender
 
@@ -142,9 +142,7 @@ class Charging:
 
     def _turn(self, now: dt.datetime) -> None:
         """A new day in Paris: yesterday's leases pay for nothing any more."""
-        begins, self._ends = paris_day(now)
-        # Noon is on the same date whatever the hour that begins the day in UTC.
-        self._day = (begins + dt.timedelta(hours=12)).date().isoformat()
+        self._day, self._ends = paris_date(now).isoformat(), paris_day(now)[1]
         self._leaving += self._accounts.values()
         self._accounts, self._shares, self._outage_lookups = {}, Shares(), 0
 
