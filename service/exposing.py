@@ -23,8 +23,8 @@ from service.errors import InvalidField
 from service.paris import paris_date, paris_day
 from service.settings import Home, Settings
 
-#: By client.
-Spent = Mapping[str, Spending]
+#: What each client spent over some days.
+ByClient = Mapping[str, Spending]
 _ASKING: Final = frozenset({ClientClass.PHARMACY, ClientClass.HUB})
 _NOTHING: Final = Spending()
 _HARDNESS: Final = {"note": 1, "slow": 2, "suspend": 3}
@@ -64,7 +64,9 @@ class Meter:
         ]
         return exposed[client], sorted(places, key=_most_first)
 
-    def _exposed(self, view: View, now: dt.datetime, today: Spent, recent: Spent, earlier: Spent) -> list[Exposed]:
+    def _exposed(
+        self, view: View, now: dt.datetime, today: ByClient, recent: ByClient, earlier: ByClient
+    ) -> list[Exposed]:
         exposed = []
         day = exposure.periods(paris_date(now)).today
         for client, standing in self._standings(view, now, {*today, *recent}).items():

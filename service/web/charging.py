@@ -15,12 +15,13 @@ import msgspec
 
 from service.access.allowance import OUTAGE_LEASE, Allowance, Charge, Held
 from service.access.bucket import REFILL_PER_SECOND
-from service.access.budget import Limits, Shares, Spent, grantable, left_of, limits_of, outage_limits
+from service.access.budget import Limits, Shares, grantable, left_of, limits_of, outage_limits
 from service.access.clients import Client
 from service.clock import Clock
 from service.errors import BudgetExhausted, Limit, TooFast
 from service.paris import paris_date, paris_day
 from service.settings import BudgetSettings
+from service.spent import Spent
 from service.web.lending import DOWN_SECONDS, STALL_SECONDS, Lender
 
 #: A refused client's next lookups do not ask the store again before: another worker may have returned some by then.
