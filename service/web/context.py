@@ -10,8 +10,8 @@ from typing import Any
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
-from service.access.clients import Registry
 from service.access.gate import Gate
+from service.access.registry import Registry
 from service.clock import Clock
 from service.control.format import EVERYWHERE
 from service.control.ledger import LedgerStatus
