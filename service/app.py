@@ -11,13 +11,15 @@ import os
 import secrets
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import NamedTuple
 
 import structlog
 from aiohttp import web
 
 from service import telemetry
-from service.access.clients import Registry, admin_audience
+from service.access.clients import admin_audience
 from service.access.gate import Gate
+from service.access.registry import Registry
 from service.access.sentinel import Policy
 from service.access.suspicion import Rule
 from service.clock import Clock, SystemClock
@@ -151,10 +153,9 @@ def open_ledger(home: Home, settings: Settings) -> Ledger:
 
 
 async def _resources(server: Server, home: Home, context: Context, ledger: Ledger) -> AsyncIterator[None]:
-    """Slot, heartbeat, journal, orders and snapshot: opened in this order, closed in the other."""
+    """Slot, heartbeat, journal, orders and snapshot: the heartbeat is the last to begin and the first to end."""
     settings, clock = context.settings, context.clock
     fleet = FleetStore(home.fleet)
-    judge: Judge | None = None
     with claim_slot(home.run, server) as slot:
         crashes = Crashes(home.run, slot)
         if server == "rights":
@@ -170,43 +171,59 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
             heartbeat_seconds=settings.control.heartbeat_seconds,
         )
         follower.on_followed = pulse.nudge
-        if server == "rights":
-            if settings.upstream.url:
-                context.upstream = consultant(settings.upstream, upstream_token(home, settings, clock), clock)
-            context.journal = _journal(home, settings, slot, clock, fleet)
-            await context.journal.start()
-            context.charging = _charging(home, settings, slot, clock)
-            await context.charging.start()
-            report = OutageReport(context.charging, SqliteOutages(home.fleet), _share(settings, slot))
-            await report.start()
-            context.witness = Witness(SqliteMarkStore(home.fleet), clock)
-            await context.witness.start()
-            judge = Judge(_bench(home, settings, ledger), clock)
+        answering = await _begin_answering(home, context, slot, fleet, ledger) if server == "rights" else None
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
         await follower.settled()
         _spare_the_collector()
         await pulse.start()
-        if judge is not None:
-            await judge.start()
+        if answering is not None:
+            await answering.judge.start()
         yield
         await pulse.close()
         await watcher.close()
         await follower.close()
+        if answering is not None:
+            await answering.close(context)
+        crashes.close()
+        fleet.close()
+        ledger.close()
+
+
+class _Answering(NamedTuple):
+    """What only a rights worker has and no request asks for; the rest of it is in the context."""
+
+    report: OutageReport
+    judge: Judge
+
+    async def close(self, context: Context) -> None:
+        """After the last answer: what is still owed is recorded, settled, told and handed over, in this order."""
         if context.upstream is not None:
             await context.upstream.close()
         if context.journal is not None:
             await context.journal.close()
         if context.charging is not None:
             await context.charging.close()
-            await report.close()
+        await self.report.close()
         if context.witness is not None:
             await context.witness.close()
-        if judge is not None:
-            await judge.close()
-        crashes.close()
-        fleet.close()
-        ledger.close()
+        await self.judge.close()
+
+
+async def _begin_answering(home: Home, context: Context, slot: int, fleet: FleetStore, ledger: Ledger) -> _Answering:
+    """Upstream, journal, budgets and the sentinel's witness, in the context; the judge begins later, with orders."""
+    settings, clock = context.settings, context.clock
+    if settings.upstream.url:
+        context.upstream = consultant(settings.upstream, upstream_token(home, settings, clock), clock)
+    context.journal = _journal(home, settings, slot, clock, fleet)
+    await context.journal.start()
+    context.charging = _charging(home, settings, slot, clock)
+    await context.charging.start()
+    report = OutageReport(context.charging, SqliteOutages(home.fleet), _share(settings, slot))
+    await report.start()
+    context.witness = Witness(SqliteMarkStore(home.fleet), clock)
+    await context.witness.start()
+    return _Answering(report, Judge(_bench(home, settings, ledger), clock))
 
 
 def _take_over(crashes: Crashes, clock: Clock) -> None:

@@ -6,7 +6,6 @@ import datetime as dt
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -21,11 +20,11 @@ from service.control.state import ClientState, View
 from service.control.suspicions import SqliteSuspicions
 from service.control.suspicions import Suspicion as Told
 from service.errors import InvalidField
+from service.paris import paris_date, paris_day
 from service.settings import Home, Settings
 
-#: By client.
-Spent = Mapping[str, Spending]
-_PARIS: Final = ZoneInfo("Europe/Paris")
+#: What each client spent over some days.
+ByClient = Mapping[str, Spending]
 _ASKING: Final = frozenset({ClientClass.PHARMACY, ClientClass.HUB})
 _NOTHING: Final = Spending()
 _HARDNESS: Final = {"note": 1, "slow": 2, "suspend": 3}
@@ -45,13 +44,13 @@ class Meter:
 
     def all(self, view: View, now: dt.datetime) -> list[Exposed]:
         """Every client that may ask, or asked within the week, in no order."""
-        return self._exposed(view, now, *self._spendings.by_client(*exposure.periods(day_of(now))))
+        return self._exposed(view, now, *self._spendings.by_client(*exposure.periods(paris_date(now))))
 
     def one(self, client: str, view: View, now: dt.datetime) -> tuple[Exposed, list[Place]] | None:
         """A client, and each FINESS that it asked for within the week, most first; None where nobody knows it."""
         state = view.clients.get(client)
         only = msgspec.structs.replace(view, clients={} if state is None else {client: state})
-        days = exposure.periods(day_of(now))
+        days = exposure.periods(paris_date(now))
         exposed = {
             one.client: one for one in self._exposed(only, now, *self._spendings.by_client(*days, client=client))
         }
@@ -65,9 +64,11 @@ class Meter:
         ]
         return exposed[client], sorted(places, key=_most_first)
 
-    def _exposed(self, view: View, now: dt.datetime, today: Spent, recent: Spent, earlier: Spent) -> list[Exposed]:
+    def _exposed(
+        self, view: View, now: dt.datetime, today: ByClient, recent: ByClient, earlier: ByClient
+    ) -> list[Exposed]:
         exposed = []
-        day = exposure.periods(day_of(now)).today
+        day = exposure.periods(paris_date(now)).today
         for client, standing in self._standings(view, now, {*today, *recent}).items():
             spent = Spendings(*(period.get(client, _NOTHING) for period in (today, recent, earlier)))
             worst = self._worst(client, standing, day) if client in today else None
@@ -99,7 +100,7 @@ class Meter:
         changes: dict[str, dict[str, Any]] = defaultdict(dict)
         for key in reversed(ending_keys(view.clients, now)):
             changes[key.client_id]["key_ends"] = key.end
-        midnight = now.astimezone(_PARIS).replace(hour=0, minute=0, second=0, microsecond=0)
+        midnight = paris_day(now)[0]
         for client, suspicion in _hardest(self._suspicions.since(midnight), found).items():
             changes[client]["suspicion"] = suspicion
         for client, change in changes.items():
@@ -123,11 +124,6 @@ class Meter:
             state.slowed,
             ends,
         )
-
-
-def day_of(now: dt.datetime) -> dt.date:
-    """The day of the budgets: in Europe/Paris."""
-    return now.astimezone(_PARIS).date()
 
 
 def members(exposed: Exposed) -> dict[str, Any]:

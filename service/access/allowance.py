@@ -11,8 +11,8 @@ from collections.abc import Callable
 from typing import Final
 
 from service.access.bucket import Bucket
-from service.access.budget import Spent
 from service.errors import TooFast
+from service.spent import Spent
 
 #: The number in a journal entry of a lookup charged to the outage share; the store's leases count from 1.
 OUTAGE_LEASE: Final = 0

@@ -10,15 +10,12 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from service.access.clients import Client, ClientClass
+from service.spent import NOTHING, Spent, together
 
 #: Of a day's budget, for the time that the store of leases cannot be reached: a fifth, over all workers.
 OUTAGE_SHARE: Final = 5
 #: The less is left, the less is lent at once, so that little lies idle with other workers when it matters.
 _PART_LENT: Final = 8
-
-#: Lookups, and of them answers about nobody known.
-Spent = tuple[int, int]
-NOTHING: Final[Spent] = (0, 0)
 
 
 class Limits(NamedTuple):
@@ -86,9 +83,5 @@ class Shares:
     def add(self, client: str, finess: str, spent: Spent) -> None:
         """Count what was spent before, say before a restart."""
         key = client, finess
-        self._spent[key] = _sum(self._spent.get(key, NOTHING), spent)
-        self._of_client[client] = _sum(self._of_client.get(client, NOTHING), spent)
-
-
-def _sum(one: Spent, other: Spent) -> Spent:
-    return one[0] + other[0], one[1] + other[1]
+        self._spent[key] = together(self._spent.get(key, NOTHING), spent)
+        self._of_client[client] = together(self._of_client.get(client, NOTHING), spent)

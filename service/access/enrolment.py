@@ -14,7 +14,8 @@ from typing import Any, Final
 
 import msgspec
 
-from service.access.clients import Client, ClientClass, Registration, key_ids, parse_client
+from service.access.clients import Client, ClientClass, key_ids, parse_client
+from service.access.registry import Registration
 from service.base64url import sha256_b64u
 from service.errors import InvalidField, KeyRejected, SignatureRejected
 from service.identifiers import check_finess, is_client_id

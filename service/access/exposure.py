@@ -13,14 +13,15 @@ from typing import Final, NamedTuple, Protocol
 
 import msgspec
 
-from service.access.budget import NOTHING, OUTAGE_SHARE, Limits, left_of
+from service.access.budget import OUTAGE_SHARE, Limits, left_of
 from service.access.clients import Client
+from service.spent import NOTHING
 
 #: A week, today included; and as many days before today are what is usual.
 WEEK_DAYS: Final = 7
 
 
-class Spent(Protocol):
+class Spending(Protocol):
     """What was spent over some days.
 
     `lookups` and `unknown` hold `lent` lookups whose use is not known yet; answers of the outage share stand beside.
@@ -161,9 +162,9 @@ class Standing(msgspec.Struct, frozen=True, gc=False):
 class Spendings(NamedTuple):
     """What a client spent today, on the six days before, which make a week with it, and on the day before those."""
 
-    today: Spent
-    recent: Spent
-    earlier: Spent
+    today: Spending
+    recent: Spending
+    earlier: Spending
 
 
 class Periods(NamedTuple):
@@ -206,7 +207,7 @@ def expose(client: str, standing: Standing, spent: Spendings, worst: Place | Non
     )
 
 
-def place(finess: str, limits: Limits | None, today: Spent, recent: Spent | None = None) -> Place:
+def place(finess: str, limits: Limits | None, today: Spending, recent: Spending | None = None) -> Place:
     """A FINESS of a client, against what the client may for each."""
     daily = None if limits is None else limits.daily
     return Place(
@@ -217,7 +218,7 @@ def place(finess: str, limits: Limits | None, today: Spent, recent: Spent | None
     )
 
 
-def closest(limits: Limits | None, today: Mapping[str, Spent]) -> Place | None:
+def closest(limits: Limits | None, today: Mapping[str, Spending]) -> Place | None:
     """Of what was spent by FINESS, the one closest to its budget, which is the same for each; None if none asked."""
     most = max(today.items(), key=lambda one: (_lookups(one[1]), one[0]), default=None)
     return None if most is None or not _lookups(most[1]) else place(most[0], limits, most[1])
@@ -243,7 +244,7 @@ def most_exposed(clients: Iterable[Exposed]) -> Exposed | None:
     return first if first is not None and first.today.lookups else None
 
 
-def _flags(standing: Standing, today: Spent, worst: Place | None, *, is_new: bool) -> Iterator[Flag]:
+def _flags(standing: Standing, today: Spending, worst: Place | None, *, is_new: bool) -> Iterator[Flag]:
     used_up = standing.limits is not None and _used_up(standing.limits, today)
     found = {
         Flag.SUSPENDED: standing.suspended,
@@ -267,14 +268,14 @@ def _ceiling(limits: Limits | None) -> int | None:
     return limits.daily if limits.ceiling is None else limits.ceiling
 
 
-def _used_up(limits: Limits, today: Spent) -> bool:
+def _used_up(limits: Limits, today: Spending) -> bool:
     """Whether nothing more is lent. A hub as a whole is bound by its ceiling, not by what one FINESS may."""
     if limits.ceiling is not None:
         return today.lookups >= limits.ceiling
     return left_of(limits, (today.lookups, today.unknown), NOTHING) == 0
 
 
-def _read(spent: Spent, ceiling: int | None) -> Read:
+def _read(spent: Spending, ceiling: int | None) -> Read:
     lookups = _lookups(spent)
     # What is lent counts as unknown too in the store; whoever is asked for with it may be known.
     people = lookups - (spent.unknown - spent.lent) - spent.outage_unknown
@@ -293,7 +294,7 @@ class _Both(NamedTuple):
     days: int
 
 
-def _both(one: Spent, other: Spent) -> Spent:
+def _both(one: Spending, other: Spending) -> Spending:
     return _Both(
         one.lookups + other.lookups,
         one.unknown + other.unknown,
@@ -304,5 +305,5 @@ def _both(one: Spent, other: Spent) -> Spent:
     )
 
 
-def _lookups(spent: Spent) -> int:
+def _lookups(spent: Spending) -> int:
     return spent.lookups + spent.outage

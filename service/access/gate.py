@@ -10,7 +10,8 @@ from __future__ import annotations
 import datetime as dt
 from hashlib import sha256
 
-from service.access.clients import Client, ClientClass, Registry
+from service.access.clients import Client, ClientClass
+from service.access.registry import Registry
 from service.access.tokens import MAX_TOKEN_CHARS, Claims, check_state, token_refused, verify_token
 from service.errors import FinessNotAllowed, FinessSuspended, ScopeMissing, TokenMissing
 

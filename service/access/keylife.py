@@ -12,7 +12,8 @@ from typing import Any, Final
 
 import msgspec
 
-from service.access.clients import MAX_KEYS, Client, Registration, client_body, parse_client
+from service.access.clients import MAX_KEYS, Client, client_body, parse_client
+from service.access.registry import Registration
 from service.errors import InvalidField
 from service.jwk import PublicKey
 

@@ -16,7 +16,8 @@ from service.cli.ordering import open_ledger
 from service.clock import SystemClock
 from service.control.format import instant_text
 from service.errors import OperatorError
-from service.exposing import Meter, day_of, members, place_members, totals
+from service.exposing import Meter, members, place_members, totals
+from service.paris import paris_date
 
 app = App(name="exposure")
 
@@ -56,14 +57,14 @@ def exposure(
                 raise OperatorError(f"no client {client} is registered, and none of this id asked within the week")
             clients, places = [found[0]], found[1]
     shown = ranked(clients, sort)[:top]
-    head = {"at": instant_text(now), "day": day_of(now).isoformat(), "order_version": view.version}
+    head = {"at": instant_text(now), "day": paris_date(now).isoformat(), "order_version": view.version}
     if json and client is not None:
         print_json({**head, "client": members(shown[0]), "finess": [place_members(place) for place in places]})
     elif json:
         listed = {"clients": [members(one) for one in shown], "left_out": len(clients) - len(shown)}
         print_json({**head, "sort": sort, "totals": totals(clients), **listed})
     else:
-        _print(day_of(now).isoformat(), clients, shown, places)
+        _print(paris_date(now).isoformat(), clients, shown, places)
     if status.error:
         print(f"relais: orders shown from this node's copy: {status.error}", file=sys.stderr)
         return Exit.UNAVAILABLE

@@ -15,13 +15,12 @@ from service.control.database import Database
 from service.control.fleet import APPLICATION_ID
 from service.errors import StoreUnavailable
 from service.locks import IN_TURN, locked
+from service.spent import NOTHING, Spent
 
 _T = TypeVar("_T")
 
 #: Patience with a busy store: what a worker would use meanwhile comes on top of the budget.
 LOCK_SECONDS: Final = 4.0
-#: Lookups, and of them answers about nobody known.
-Spent = tuple[int, int]
 #: Given what the pharmacy and what the whole client spent today: how many lookups to lend.
 Grant = Callable[[Spent, Spent], int]
 
@@ -60,8 +59,8 @@ class Lease(NamedTuple):
     finess: str
     holder: str
     granted: int
-    of_pharmacy: Spent = (0, 0)
-    of_client: Spent = (0, 0)
+    of_pharmacy: Spent = NOTHING
+    of_client: Spent = NOTHING
 
 
 class Want(NamedTuple):
@@ -164,7 +163,7 @@ class SqliteLeaseStore:
 
         def select(connection: sqlite3.Connection) -> Spent:
             if not connection.execute(_HAS_TABLES).fetchone()[0]:
-                return 0, 0
+                return NOTHING
             return _spent(connection, day, client, finess)
 
         return self._database.read(select)
@@ -217,7 +216,7 @@ def _take_back(connection: sqlite3.Connection, lease: Lease, used: Spent) -> Non
 def _spent(connection: sqlite3.Connection, day: str, client: str, finess: str) -> Spent:
     query = "SELECT lookups, unknown FROM spendings WHERE day = ? AND client = ? AND finess = ?"
     row = connection.execute(query, (day, client, finess)).fetchone()
-    return (0, 0) if row is None else (row[0], row[1])
+    return NOTHING if row is None else (row[0], row[1])
 
 
 def _spend(connection: sqlite3.Connection, day: str, client: str, finess: str, spent: Spent) -> None:

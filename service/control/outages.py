@@ -9,9 +9,8 @@ from typing import Final, NamedTuple, Protocol
 
 from service.control.database import Database
 from service.control.fleet import APPLICATION_ID
+from service.spent import Spent
 
-#: Lookups, and of them answers about nobody known.
-Spent = tuple[int, int]
 #: By client and FINESS.
 Answered = Mapping[tuple[str, str], Spent]
 #: Nobody waits for a report: a store that is busy is told later.

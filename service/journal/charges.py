@@ -13,7 +13,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from service.errors import SignatureRejected
 from service.journal.entries import (
@@ -26,14 +25,12 @@ from service.journal.entries import (
     unverified_payload,
 )
 from service.journal.segment import lines, peek_header, segment_paths
+from service.paris import paris_date
+from service.spent import NOTHING, Spent, together
 
-_PARIS: Final = ZoneInfo("Europe/Paris")
 #: A segment begins on the day of its first entry at the latest; one more for a clock that was set.
 _MARGIN_DAYS: Final = 1
 _UNKNOWN: Final = "beneficiary_unknown"
-
-#: Lookups, and of them answers about nobody known.
-Spent = tuple[int, int]
 
 
 @dataclass(slots=True)
@@ -51,7 +48,7 @@ class Charges:
         """What a lease came to, at most what it lent; all of it where the journal is damaged."""
         if self.damaged:
             return granted, granted
-        lookups, unknown = self.by_lease.get((lease_id, client, finess), (0, 0))
+        lookups, unknown = self.by_lease.get((lease_id, client, finess), NOTHING)
         return min(lookups, granted), min(unknown, granted)
 
     def of_day(self, day: str, lease_id: int) -> dict[tuple[str, str], Spent]:
@@ -106,8 +103,8 @@ def _count(path: Path, charges: Charges) -> None:
             unknown[key] += _UNKNOWN in entry.reasons
     for key, number in lookups.items():
         spent = number, unknown[key]
-        charges.by_day[key] = _sum(charges.by_day.get(key), spent)
-        charges.by_lease[key[1:]] = _sum(charges.by_lease.get(key[1:]), spent)
+        charges.by_day[key] = together(charges.by_day.get(key, NOTHING), spent)
+        charges.by_lease[key[1:]] = together(charges.by_lease.get(key[1:], NOTHING), spent)
 
 
 def _size(line: bytes) -> int | None:
@@ -119,8 +116,4 @@ def _size(line: bytes) -> int | None:
 
 
 def _day(entry: Entry) -> str:
-    return dt.datetime.fromisoformat(entry.at).astimezone(_PARIS).date().isoformat()
-
-
-def _sum(one: Spent | None, other: Spent) -> Spent:
-    return other if one is None else (one[0] + other[0], one[1] + other[1])
+    return paris_date(dt.datetime.fromisoformat(entry.at)).isoformat()

@@ -13,7 +13,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
-from zoneinfo import ZoneInfo
 
 from service.base64url import sha256_b64u
 from service.errors import JournalDamaged, SignatureRejected
@@ -30,11 +29,11 @@ from service.journal.entries import (
     parse_header_line,
     unverified_payload,
 )
+from service.paris import paris_day
 
 SEGMENT_SUFFIX: Final = ".jsonl"
 KEY_SUFFIX: Final = ".key"
 HEADS_SUFFIX: Final = ".heads"
-_PARIS: Final = ZoneInfo("Europe/Paris")
 _BLOCK_BYTES: Final = 256 * 1024
 
 
@@ -107,13 +106,6 @@ def create_segment(path: Path, key_file: bytes, header: bytes, now: dt.datetime)
         key_path(path).unlink(missing_ok=True)
         raise
     return SegmentFile(descriptor=descriptor, day=paris_day(now))
-
-
-def paris_day(now: dt.datetime) -> tuple[dt.datetime, dt.datetime]:
-    """The instants (UTC) at which the Europe/Paris day of `now` begins and ends."""
-    start = now.astimezone(_PARIS).replace(hour=0, minute=0, second=0, microsecond=0)
-    # Adding a day to local midnight is local midnight again, also across a change of summer time.
-    return start.astimezone(dt.UTC), (start + dt.timedelta(days=1)).astimezone(dt.UTC)
 
 
 def lines(path: Path) -> Iterator[tuple[int, bytes]]:

@@ -12,7 +12,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
@@ -24,9 +23,9 @@ from service.journal.entries import Entry
 from service.journal.officer import Opened
 from service.journal.partitions import PARTS, Partitions
 from service.journal.selection import Reading
+from service.paris import paris_date
 
 FORMAT: Final = "relais-breach-report/1"
-_PARIS: Final = ZoneInfo("Europe/Paris")
 _PERSON_BYTES: Final = 16
 _LABEL_BYTES: Final = 4
 _KEY_BYTES: Final = _PERSON_BYTES + _LABEL_BYTES
@@ -233,12 +232,8 @@ class _Days:
         """As YYYY-MM-DD. A day of Paris begins at a full hour of UTC."""
         hour = at[:13]
         if hour != self._hour:
-            self._hour, self._name = hour, _paris(at)
+            self._hour, self._name = hour, paris_date(dt.datetime.fromisoformat(at)).isoformat()
         return self._name
-
-
-def _paris(at: str) -> str:
-    return dt.datetime.fromisoformat(at).astimezone(_PARIS).date().isoformat()
 
 
 def _sealed(entry: Entry, _content: Mapping[str, Any]) -> tuple[bytes | None, int, str]:

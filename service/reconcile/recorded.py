@@ -9,18 +9,17 @@ import datetime as dt
 import hashlib
 from collections.abc import Mapping
 from typing import Any, Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 
 from service.errors import JournalDamaged
 from service.journal.officer import Opened, contradictions
+from service.paris import paris_date
 from service.reconcile.compare import Said, Shown
 from service.rights import question
 from service.rights.model import Query, SourceKind, Status
 from service.strictjson import canonical
 
-_PARIS: Final = ZoneInfo("Europe/Paris")
 _DAY_SECONDS: Final = 86_400
 _KEY_BYTES: Final = 16
 
@@ -78,7 +77,7 @@ def _parse(journal: str, n: int, answer: Mapping[str, Any], asked: Mapping[str, 
         query=query,
         key=hashlib.sha256(normalised).digest()[:_KEY_BYTES],
         said=Said(Status(answer["status"]), tuple(map(_shown, contracts))),
-        day=at.astimezone(_PARIS).date().isoformat(),
+        day=paris_date(at).isoformat(),
         age_days=_age_days(at, answer["source"]["extracted_at"]),
         names={one["amc"]: one["amc_name"] for one in contracts if "amc_name" in one},
     )

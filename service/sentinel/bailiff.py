@@ -16,8 +16,8 @@ from service.control.ledger import Ledger
 from service.control.state import ClientState
 from service.control.suspicions import Suspicion, Suspicions
 from service.errors import ControlError, RelaisError, StoreUnavailable
-from service.journal.segment import paris_day
 from service.jwk import PrivateKey
+from service.paris import paris_date, paris_day
 from service.sentinel.memory import Kept, Slowed
 from service.sentinel.sentence import (
     Sentence,
@@ -199,5 +199,4 @@ class Bailiff:
 
 def _day(now: dt.datetime) -> tuple[str, dt.datetime]:
     """The day in Paris as budgets name it, and when it ends."""
-    begins, ends = paris_day(now)
-    return (begins + dt.timedelta(hours=12)).date().isoformat(), ends
+    return paris_date(now).isoformat(), paris_day(now)[1]

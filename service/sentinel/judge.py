@@ -25,10 +25,11 @@ from service.control.ledger import Ledger
 from service.control.marks import Batch, MarkStore, Seat
 from service.errors import OperatorError, StoreUnavailable
 from service.locks import ALONE, locked
+from service.paris import PARIS
 from service.sentinel.bailiff import Bailiff
 from service.sentinel.memory import Kept, Memory
 from service.sentinel.sentence import is_watched
-from service.sentinel.witness import KEY_BYTES, PARIS, PERIOD_DAYS
+from service.sentinel.witness import KEY_BYTES, PERIOD_DAYS
 
 LOCK_FILE: Final = "sentinel.lock"
 TURN_SECONDS: Final = 0.2

@@ -7,7 +7,6 @@ import contextlib
 import datetime as dt
 import secrets
 from typing import Final
-from zoneinfo import ZoneInfo
 
 import msgspec
 import structlog
@@ -17,9 +16,9 @@ from service.access.marks import Mark, Marker
 from service.clock import Clock
 from service.control.marks import MarkStore, Seat
 from service.errors import StoreUnavailable
+from service.paris import PARIS
 from service.rights.model import Query
 
-PARIS: Final = ZoneInfo("Europe/Paris")
 HAND_OVER_SECONDS: Final = 0.5
 #: While the store is away; some 3 MB of them.
 MOST_WAITING: Final = 50_000

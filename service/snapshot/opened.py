@@ -5,9 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
-from typing import Final
-from zoneinfo import ZoneInfo
 
+from service.paris import paris_date
 from service.rights.model import Amc, Knowledge, SourceKind
 from service.snapshot.manifest import AmcEntry, Manifest
 from service.snapshot.records import RecordStore
@@ -16,7 +15,6 @@ from service.snapshot.trust import Trust
 from service.snapshot.verify import Conditions, Examination, Ordered
 
 #: Extract dates are civil dates where the pharmacies are.
-PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 class Snapshot:
@@ -78,6 +76,6 @@ def _amc(entry: AmcEntry) -> Amc:
         number=entry.amc,
         name=entry.name,
         extracted_at=entry.extracted_at,
-        extract_date=entry.extracted_at.astimezone(PARIS).date(),
+        extract_date=paris_date(entry.extracted_at),
         stand_in=entry.stand_in,
     )

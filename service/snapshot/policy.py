@@ -5,16 +5,14 @@ from __future__ import annotations
 import datetime as dt
 import tomllib
 from pathlib import Path
-from typing import Annotated, Any, Final
-from zoneinfo import ZoneInfo
+from typing import Annotated, Any
 
 import msgspec
 
 from service.errors import BuildError, InvalidField
 from service.identifiers import parse_amc
+from service.paris import paris_date
 from service.rights.model import Amc, Guarantee, OnUnknown, StandIn
-
-_PARIS: Final = ZoneInfo("Europe/Paris")
 
 Days = Annotated[int, msgspec.Meta(ge=0, le=3660)]
 Text = Annotated[str, msgspec.Meta(min_length=1, max_length=200)]
@@ -100,7 +98,7 @@ def _amc(table: _AmcTable) -> Amc:
         number=number,
         name=table.name,
         extracted_at=extracted_at,
-        extract_date=extracted_at.astimezone(_PARIS).date(),
+        extract_date=paris_date(extracted_at),
         stand_in=_stand_in(table.stand_in),
     )
 

@@ -15,12 +15,13 @@ import msgspec
 
 from service.access.allowance import OUTAGE_LEASE, Allowance, Charge, Held
 from service.access.bucket import REFILL_PER_SECOND
-from service.access.budget import Limits, Shares, Spent, grantable, left_of, limits_of, outage_limits
+from service.access.budget import Limits, Shares, grantable, left_of, limits_of, outage_limits
 from service.access.clients import Client
 from service.clock import Clock
 from service.errors import BudgetExhausted, Limit, TooFast
-from service.journal.segment import paris_day
+from service.paris import paris_date, paris_day
 from service.settings import BudgetSettings
+from service.spent import Spent
 from service.web.lending import DOWN_SECONDS, STALL_SECONDS, Lender
 
 #: A refused client's next lookups do not ask the store again before: another worker may have returned some by then.
@@ -142,9 +143,7 @@ class Charging:
 
     def _turn(self, now: dt.datetime) -> None:
         """A new day in Paris: yesterday's leases pay for nothing any more."""
-        begins, self._ends = paris_day(now)
-        # Noon is on the same date whatever the hour that begins the day in UTC.
-        self._day = (begins + dt.timedelta(hours=12)).date().isoformat()
+        self._day, self._ends = paris_date(now).isoformat(), paris_day(now)[1]
         self._leaving += self._accounts.values()
         self._accounts, self._shares, self._outage_lookups = {}, Shares(), 0
 

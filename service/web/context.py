@@ -5,20 +5,20 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Final
-from zoneinfo import ZoneInfo
+from typing import Any
 
 from aiohttp import hdrs, web
 from multidict import CIMultiDict, istr
 
-from service.access.clients import Registry
 from service.access.gate import Gate
+from service.access.registry import Registry
 from service.clock import Clock
 from service.control.format import EVERYWHERE
 from service.control.ledger import LedgerStatus
 from service.control.state import View, live_since
 from service.journal.writer import JournalWriter
 from service.jwk import PublicKey
+from service.paris import paris_date
 from service.rights.model import Knowledge, Mode, Stance
 from service.sentinel.witness import Witness
 from service.settings import Settings
@@ -28,8 +28,6 @@ from service.snapshot.supply import Facts, Served, Supply, served_extracts, supp
 from service.upstream.consult import Consultant
 from service.web.charging import Charging
 from service.web.server import SERVER_NAME
-
-PARIS: Final = ZoneInfo("Europe/Paris")
 
 
 @dataclass(slots=True)
@@ -151,7 +149,7 @@ class Context:
         """The date in Europe/Paris, worked out once a minute."""
         minute = now.timestamp() // 60
         if minute != self._minute:
-            self._today, self._minute = now.astimezone(PARIS).date(), minute
+            self._today, self._minute = paris_date(now), minute
         return self._today
 
     def _what_serves(self) -> Served | None:

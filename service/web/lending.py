@@ -19,6 +19,7 @@ from service.clock import Clock
 from service.control.leases import LOCK_SECONDS, Grant, Lease, LeaseStore, Want
 from service.errors import StoreUnavailable
 from service.journal.charges import Charges
+from service.spent import NOTHING, Spent
 
 #: While the store is down it is not asked for every lookup.
 DOWN_SECONDS: Final = 1.0
@@ -61,7 +62,7 @@ class Lender:
         self._next = _Together()
         #: Touched in the thread alone: what this process drew, so that none is taken for a predecessor's.
         self._own: set[int] = set()
-        self._owed: dict[int, tuple[Lease, tuple[int, int]]] = {}
+        self._owed: dict[int, tuple[Lease, Spent]] = {}
         self.down_since: dt.datetime | None = None
         self.inherits = True
 
@@ -103,7 +104,7 @@ class Lender:
         self._is_back()
         return lease
 
-    def owe(self, lease_id: int, day: str, client: str, finess: str, granted: int, spent: tuple[int, int]) -> None:
+    def owe(self, lease_id: int, day: str, client: str, finess: str, granted: int, spent: Spent) -> None:
         """A lease is over: the store is told at the next occasion what it came to."""
         self._owed[lease_id] = Lease(lease_id, day, client, finess, self._holder, granted), spent
 
@@ -164,7 +165,7 @@ class Lender:
         if not drawing.cancelled() and drawing.exception() is None:
             for lease in drawing.result():
                 if lease.granted:
-                    self._owed[lease.id] = lease, (0, 0)
+                    self._owed[lease.id] = lease, NOTHING
 
     async def _within(self, work: Callable[[], None]) -> None:
         """Do it in the thread; a store that is gone is told of, and tried again later."""

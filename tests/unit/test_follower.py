@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from service import follower as follower_module
-from service.access.clients import Registry
+from service.access.registry import Registry
 from service.control.state import Activation, ClientState, State, View
 from service.errors import SnapshotRefused
 from service.follower import Follower

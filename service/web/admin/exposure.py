@@ -12,7 +12,8 @@ from aiohttp import web
 from service.access.exposure import Sort, ranked
 from service.control.format import instant_text
 from service.errors import InvalidField, NotFound, SpendingsUnavailable, StoreUnavailable
-from service.exposing import day_of, members, place_members, totals
+from service.exposing import members, place_members, totals
+from service.paris import paris_date
 from service.web.admin.desk import DESK, READERS, admit, current_state
 from service.web.admin.filters import check_known, distinct, number
 from service.web.context import CONTEXT
@@ -58,7 +59,7 @@ async def read_exposure(request: web.Request) -> web.Response:
     except StoreUnavailable:
         raise SpendingsUnavailable("the second store (fleet.db) does not answer") from None
     return json_response(
-        {"at": instant_text(now), "day": day_of(now).isoformat(), "order_version": view.version, **document}
+        {"at": instant_text(now), "day": paris_date(now).isoformat(), "order_version": view.version, **document}
     )
 
 

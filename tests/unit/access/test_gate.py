@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from service.access import gate as gate_module
-from service.access.clients import ClientClass, Registry, client_body
+from service.access.clients import ClientClass, client_body
 from service.access.gate import Gate, require_class, resolve_finess
+from service.access.registry import Registry
 from service.errors import (
     AccessError,
     ClientSuspended,

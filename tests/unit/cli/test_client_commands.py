@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from service.access.clients import Registry
 from service.access.gate import Gate
+from service.access.registry import Registry
 from service.cli.common import open_home
 from service.cli.main import _run
 from service.cli.ordering import open_ledger

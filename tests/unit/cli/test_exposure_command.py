@@ -14,8 +14,8 @@ from service.control.fleet import FleetStore
 from service.control.leases import SqliteLeaseStore
 from service.control.store import SqliteOrderStore
 from service.control.suspicions import SqliteSuspicions, Suspicion
-from service.exposing import day_of
 from service.keyfiles import KeyUse, write_new_key
+from service.paris import paris_date
 from service.settings import Home
 
 Relais = Callable[..., tuple[int, str, str]]
@@ -63,7 +63,7 @@ def asked(home: Home, relais: Relais) -> Relais:
 
 
 def spend(home: Home, client: str, lookups: int, unknown: int = 0, finess: str = FINESS, days_ago: int = 0) -> None:
-    store, day = SqliteLeaseStore(home.fleet), day_of(dt.datetime.now(dt.UTC)) - dt.timedelta(days_ago)
+    store, day = SqliteLeaseStore(home.fleet), paris_date(dt.datetime.now(dt.UTC)) - dt.timedelta(days_ago)
     store.settle(store.draw(day.isoformat(), client, finess, "n/0", lambda *_: lookups), (lookups, unknown))
     store.close()
 

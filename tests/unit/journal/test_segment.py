@@ -1,17 +1,14 @@
 from __future__ import annotations
 
-import datetime as dt
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from service.base64url import sha256_b64u
 from service.errors import JournalDamaged
 from service.journal import segment
 from service.journal.entries import parse_head_line, parse_header_line
-from service.journal.segment import last_whole_head, latest_link, paris_day
+from service.journal.segment import last_whole_head, latest_link
 from tests.unit.journal.journal_node import NODE, Node
 
 
@@ -62,19 +59,3 @@ async def test_a_file_without_a_header_is_nobodys_predecessor(node: Node):
     assert link.journal == path.stem
     with pytest.raises(JournalDamaged):
         last_whole_head(node.directory / "zzz.jsonl")
-
-
-@pytest.mark.parametrize(
-    ("day", "hours"), [("2024-03-31", 23), ("2024-10-27", 25), ("2024-02-29", 24), ("2024-12-31", 24)]
-)
-def test_a_paris_day_is_as_long_as_its_summer_time_makes_it(day: str, hours: int):
-    begin, end = paris_day(dt.datetime.fromisoformat(f"{day}T12:00:00+00:00"))
-    assert (end - begin) == dt.timedelta(hours=hours)
-
-
-@given(st.integers(946684800, 4102444800))
-def test_an_instant_lies_in_its_day(seconds: int):
-    now = dt.datetime.fromtimestamp(seconds, dt.UTC)
-    begin, end = paris_day(now)
-    assert begin <= now < end
-    assert paris_day(end)[0] == end

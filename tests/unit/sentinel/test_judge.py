@@ -23,10 +23,10 @@ from service.control.replica import Replica
 from service.control.state import ClientState
 from service.control.store import SqliteOrderStore
 from service.control.suspicions import SqliteSuspicions
+from service.paris import PARIS
 from service.sentinel.bailiff import Bailiff
 from service.sentinel.judge import Bench, _Session
 from service.sentinel.memory import Memory
-from service.sentinel.witness import PARIS
 from tests.unit.control.control_chain import KEY, KEYS, make_key, registration
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)

@@ -12,9 +12,10 @@ from service.access.counters import local_hour
 from service.access.marks import unpack
 from service.control.fleet import FleetStore
 from service.control.marks import SqliteMarkStore
+from service.paris import PARIS
 from service.rights.model import Query
 from service.sentinel import witness as module
-from service.sentinel.witness import PARIS, Witness
+from service.sentinel.witness import Witness
 
 NOW = dt.datetime(2024, 2, 5, 9, 30, tzinfo=dt.UTC)
 QUERY = Query("1985-05-12", 1, "750012346", dt.date(2024, 2, 5), "PHAR", (), nir="1850575000000")

@@ -7,7 +7,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from service.access.clients import Registry
+from service.access.registry import Registry
 from service.control.ledger import LedgerStatus
 from service.control.marks import Seat
 from service.control.state import ClientState

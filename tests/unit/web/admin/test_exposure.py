@@ -11,7 +11,7 @@ from service.access.exposure import Sort
 from service.control.leases import SqliteLeaseStore
 from service.control.suspicions import SqliteSuspicions, Suspicion
 from service.errors import InvalidField
-from service.exposing import day_of
+from service.paris import paris_date
 from service.web.admin.exposure import DEFAULT_TOP, MAX_TOP, Filters, parse_filters
 from tests.unit.web.admin.conftest import Office, public
 
@@ -20,7 +20,7 @@ FINESS, SECOND, THIRD = "750012346", "330012342", "130012345"
 
 def spend(office: Office, client: str, lookups: int, unknown: int = 0, finess: str = FINESS, days_ago: int = 0) -> None:
     """As if so many had been answered."""
-    store, day = SqliteLeaseStore(office.home.fleet), day_of(office.clock.now()) - dt.timedelta(days_ago)
+    store, day = SqliteLeaseStore(office.home.fleet), paris_date(office.clock.now()) - dt.timedelta(days_ago)
     lease = store.draw(day.isoformat(), client, finess, "n/0", lambda *_: lookups)
     store.settle(lease, (lookups, unknown))
     store.close()
@@ -83,7 +83,7 @@ async def test_every_reader_is_told_of_those_who_may_ask_and_nobody_else_is(offi
     refused = await office.get("exposure", "shop")
     assert refused.status in (401, 403)
     assert document["totals"] == {"clients": 1, "asked": 0, "lookups": 0, "people_at_most": 0}
-    assert document["day"] == day_of(office.clock.now()).isoformat()
+    assert document["day"] == paris_date(office.clock.now()).isoformat()
 
 
 async def test_what_was_read_stands_against_what_may_be(office: Office):
@@ -202,15 +202,3 @@ async def test_a_new_day_begins_with_nothing(office: Office):
     office.clock.ahead += 86_400
     (one,) = (await told(office))["clients"]
     assert (one["today"]["lookups"], one["week"]["lookups"], one["usual"]) == (0, 9, 9.0)
-
-
-@pytest.mark.parametrize(
-    ("instant", "day"),
-    [
-        ("2024-02-05T22:59:59+00:00", "2024-02-05"),
-        ("2024-02-05T23:00:00+00:00", "2024-02-06"),
-        ("2024-07-01T22:00:00+00:00", "2024-07-02"),
-    ],
-)
-def test_the_day_is_that_of_paris(instant: str, day: str):
-    assert day_of(dt.datetime.fromisoformat(instant)).isoformat() == day
