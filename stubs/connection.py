@@ -46,8 +46,9 @@ class Signer:
     def token(self) -> str:
         """A token with at least a minute to live."""
         if time.monotonic() >= self._until:
-            self._until = time.monotonic() + _LIFETIME_SECONDS - 60
+            # In this order, for other threads may look at both meanwhile.
             self._token = self.mint(int(time.time()))
+            self._until = time.monotonic() + _LIFETIME_SECONDS - 60
         return self._token
 
     def mint(self, now: int) -> str:
