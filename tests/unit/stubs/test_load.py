@@ -141,3 +141,18 @@ async def test_an_empty_row_file_asks_nothing(tmp_path: Path, key_file: Path, ca
     options = _parser().parse_args(f"load --client c --key {key_file} --rows {tmp_path}/none".split())
     assert await load.run(options, Signer("c", key_file)) == 1
     assert "empty" in capsys.readouterr().out
+
+
+def test_nobody_gets_a_token_that_is_still_being_made(key_file: Path, monkeypatch: pytest.MonkeyPatch):
+    """Another thread may ask in the middle of it."""
+    signer = Signer(CLIENT, key_file)
+    mint, others = signer.mint, []
+
+    def slowly(now: int) -> str:
+        monkeypatch.setattr(signer, "mint", mint)
+        others.append(signer.token())
+        return mint(now)
+
+    monkeypatch.setattr(signer, "mint", slowly)
+    assert signer.token()
+    assert all(others)
