@@ -174,11 +174,11 @@ async def _resources(server: Server, home: Home, context: Context, ledger: Ledge
         answering = await _begin_answering(home, context, slot, fleet, ledger) if server == "rights" else None
         watcher = Watcher(ledger, clock, settings.control.watch_seconds, follower.follow)
         await watcher.start()
+        if answering is not None:
+            await answering.judge.start()  # knows the orders by now, and need not wait for a snapshot
         await follower.settled()
         _spare_the_collector()
         await pulse.start()
-        if answering is not None:
-            await answering.judge.start()
         yield
         await pulse.close()
         await watcher.close()
