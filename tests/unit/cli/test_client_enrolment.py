@@ -6,7 +6,6 @@ import json
 import re
 import sqlite3
 import time
-from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -14,16 +13,14 @@ from typing import Any
 import pytest
 
 from service.access.enrolment import ENROLMENT_TYP
-from service.cli.main import _run
 from service.control.fleet import FleetStore
 from service.control.store import SqliteOrderStore
 from service.jws import sign_compact
 from service.keyfiles import KeyUse, load_private, write_new_key
 from service.settings import Home
+from tests.unit.cli.logins import BOB, Relais, logged_in
 
-ANN, BOB = 3_999_999_001, 3_999_999_002
 NUMBERS = ("750012346", "750012353", "750012361")
-Relais = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -43,17 +40,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def relais(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Relais:
-    """A command, by Ann unless the kernel says that somebody else logged in."""
-    login = tmp_path / "loginuid"
-    monkeypatch.setattr("service.cli.common._LOGIN_UID", login)
-
-    def run(*arguments: str | Path, by: int = ANN) -> tuple[int, str, str]:
-        login.write_text(str(by))
-        status = _run([*map(str, arguments), "--home", str(home.root)])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return logged_in(home, tmp_path / "loginuid", capsys, monkeypatch)
 
 
 @pytest.fixture

@@ -4,22 +4,19 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from service.cli.main import _run
 from service.control.fleet import FleetStore
 from service.control.replica import Replica
 from service.control.store import SqliteOrderStore
 from service.keyfiles import KeyUse, write_new_key
 from service.settings import Home
+from tests.unit.cli.logins import ANN, BOB, Relais, logged_in
 
 AMC = "0775671993"
-ANN, BOB = 3_999_999_001, 3_999_999_002
-Relais = Callable[..., tuple[int, str, str]]
 
 
 @pytest.fixture
@@ -38,17 +35,7 @@ def home(tmp_path: Path) -> Home:
 
 @pytest.fixture
 def relais(home: Home, tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Relais:
-    """A command, by Ann unless the kernel says that somebody else logged in."""
-    login = tmp_path / "loginuid"
-    monkeypatch.setattr("service.cli.common._LOGIN_UID", login)
-
-    def run(*arguments: str | Path, by: int = ANN) -> tuple[int, str, str]:
-        login.write_text(str(by))
-        status = _run([*map(str, arguments), "--home", str(home.root)])
-        captured = capsys.readouterr()
-        return status, captured.out, captured.err
-
-    return run
+    return logged_in(home, tmp_path / "loginuid", capsys, monkeypatch)
 
 
 def head(home: Home) -> int:
