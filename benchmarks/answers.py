@@ -6,7 +6,6 @@ One worker pinned to core 0, the load on core 1. Writes benchmarks/results/answe
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import wire
 from machine import machine
-from servers import SERVE_RIGHTS, gunicorn, queries, relais, served
+from servers import SERVE_RIGHTS, gunicorn, parse_options, queries, relais, served
 
 RESULTS = Path(__file__).parent / "results"
 CONNECTIONS = (1, 8, 32)
@@ -95,11 +94,7 @@ def table(samples: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--people", type=int, default=100_000)
-    options = parser.parse_args()
+    options = parse_options(__doc__, people=100_000)
     os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"

@@ -6,7 +6,6 @@ One worker pinned to core 0, the load on core 1. Writes benchmarks/results/batch
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import statistics
@@ -17,7 +16,7 @@ from typing import NamedTuple
 import wire
 from answers import cpu_seconds
 from machine import machine
-from servers import SERVE_RIGHTS, queries, relais, served
+from servers import SERVE_RIGHTS, parse_options, queries, relais, served
 
 RESULTS = Path(__file__).parent / "results"
 PORT = 18083
@@ -102,11 +101,7 @@ def table(samples: list[dict[str, object]]) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--people", type=int, default=100_000)
-    options = parser.parse_args()
+    options = parse_options(__doc__, people=100_000)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         relais(home, "init", "--demo", "--people", str(options.people))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 import json
 import os
 import signal
@@ -15,6 +16,15 @@ from pathlib import Path
 
 ROOT = Path(__file__).parent.parent
 SERVE_RIGHTS = [sys.executable, "-m", "service", "serve", "rights", "--home"]
+
+
+def parse_options(description: str | None, people: int) -> argparse.Namespace:
+    """Rounds, seconds and people of a run."""
+    parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--seconds", type=float, default=4.0)
+    parser.add_argument("--people", type=int, default=people)
+    return parser.parse_args()
 
 
 def relais(home: Path, *arguments: str) -> str:

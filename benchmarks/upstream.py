@@ -9,7 +9,6 @@ benchmarks/results/upstream.json. Usage:
 
 from __future__ import annotations
 
-import argparse
 import asyncio
 import datetime as dt
 import json
@@ -29,7 +28,7 @@ from typing import Any
 import aiohttp
 import wire
 from machine import machine
-from servers import ROOT, SERVE_RIGHTS, gunicorn, listening, queries, relais, served
+from servers import ROOT, SERVE_RIGHTS, gunicorn, listening, parse_options, queries, relais, served
 
 from service.cli.common import open_home
 from service.cli.ordering import open_ledger
@@ -160,11 +159,7 @@ async def _watch(session: aiohttp.ClientSession, mode: str, seen: list[float]) -
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--seconds", type=float, default=4.0)
-    parser.add_argument("--people", type=int, default=20_000)
-    options = parser.parse_args()
+    options = parse_options(__doc__, people=20_000)
     with tempfile.TemporaryDirectory() as folder:
         home = Path(folder) / "home"
         relais(home, "init", "--demo", "--people", str(options.people))

@@ -9,8 +9,8 @@ from pathlib import Path
 import orjson
 import pytest
 
-from tests.fleet import Installation, free_ports
-from tests.scenarios.evidence import identities_found
+from tests.fleet import Installation
+from tests.scenarios.evidence import watched_copy
 from tests.scenarios.supply import build, shifted
 
 PEOPLE = 2000
@@ -33,14 +33,8 @@ def next_night(template: Installation, tmp_path_factory: pytest.TempPathFactory)
 @pytest.fixture
 def site(template: Installation, tmp_path: Path) -> Iterator[Installation]:
     """An installation for one story, not yet served. Whatever the story, it leaves no identity behind."""
-    home = shutil.copytree(template.home, tmp_path / "home")
-    rights, admin = free_ports(2)
-    made = Installation(home, ports={"rights": rights, "admin": admin})
-    try:
+    with watched_copy(template, tmp_path / "home") as made:
         yield made
-        assert identities_found(made) == []
-    finally:
-        made.close()
 
 
 @pytest.fixture

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import json
 import re
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import orjson
 from service.journal.reader import find_head
 from service.journal.segment import peek_header, segment_path
 from stubs.proof import Head, Keys, parse_jwks, verify_response
-from tests.fleet import Installation
+from tests.fleet import Installation, free_ports
 from tests.scenarios.callers import Reply
 
 _HEAD = re.compile(rb'\{"head":"([^"]+)"\}')
@@ -24,6 +26,19 @@ _MEMBER = re.compile(rb"[0-9A-Z][0-9A-Z./-]{3,19}")
 _DATE = re.compile(rb"(?<![0-9])[12][0-9]{3}-[0-9]{2}-[0-9]{2}")
 #: Later ones may be the day of something else, such as a line of a log.
 _BORN_BEFORE = "2015-01-01"
+
+
+@contextlib.contextmanager
+def watched_copy(template: Installation, home: Path) -> Iterator[Installation]:
+    """A copy of an installation, not yet served. Whatever comes of it, it leaves no identity behind."""
+    shutil.copytree(template.home, home)
+    rights, admin = free_ports(2)
+    made = Installation(home, ports={"rights": rights, "admin": admin})
+    try:
+        yield made
+        assert identities_found(made) == []
+    finally:
+        made.close()
 
 
 def receipt_keys(site: Installation) -> Keys:

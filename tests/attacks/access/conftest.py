@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.attacks.access.doors import register_bench
-from tests.fleet import Installation, free_ports, installation
-from tests.scenarios.evidence import identities_found
+from tests.fleet import Installation, installation
+from tests.scenarios.evidence import watched_copy
 from tests.unit.access.forge import Bench
 
 PEOPLE = 500
@@ -41,11 +40,5 @@ def served(tmp_path_factory: pytest.TempPathFactory, bench: Bench) -> Iterator[I
 @pytest.fixture
 def site(unserved: Installation, tmp_path: Path) -> Iterator[Installation]:
     """An installation for one attack, not yet served. Whatever the attack, it leaves no identity behind."""
-    home = shutil.copytree(unserved.home, tmp_path / "home")
-    rights, admin = free_ports(2)
-    made = Installation(home, ports={"rights": rights, "admin": admin})
-    try:
+    with watched_copy(unserved, tmp_path / "home") as made:
         yield made
-        assert identities_found(made) == []
-    finally:
-        made.close()
